@@ -1,0 +1,210 @@
+"""The verbs of the command line: each is the library function of the same name, said with words."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+app = typer.Typer(
+    help="Bring data; get a trained, honestly judged model, and know why it is as good as it is.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
+QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on standard error.")]
+TargetOption = Annotated[
+    list[str] | None, typer.Option("--target", "-t", help="Column to predict; repeat for several.")
+]
+
+
+@app.callback(invoke_without_command=True)
+def _top(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+) -> None:
+    if version:
+        import trainwright
+
+        _print(trainwright.__version__)
+        raise typer.Exit
+    if context.invoked_subcommand is None:
+        _print(context.get_help())
+
+
+@app.command()
+def train(
+    data: Annotated[
+        str, typer.Argument(help="File, folder, glob, archive, URL, or a recipe ending in .yaml.")
+    ],
+    target: TargetOption = None,
+    run: Annotated[Path | None, typer.Option(help="Run folder to make; by default one under runs/.")] = None,
+    budget: Annotated[str | None, typer.Option(help="When to stop: 20m, 10 epochs or 5_000 steps.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(help="Where every random draw comes from; 0 by default.")
+    ] = None,
+    set_: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Any field of the recipe: model.size=tiny; repeat for several."),
+    ] = None,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Train a model on DATA, judge it, and write a report."""
+    from trainwright.workshop.train import train as verb
+
+    made = verb(
+        data, target=target, run=run, budget=budget, seed=seed, settings=set_ or (), quiet=quiet or as_json
+    )
+    return _finish_run(made, as_json)
+
+
+@app.command()
+def resume(
+    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Go on with a run that was stopped or killed."""
+    from trainwright.workshop.resume import resume as verb
+
+    return _finish_run(verb(run, quiet=quiet or as_json), as_json)
+
+
+@app.command()
+def predict(
+    model: Annotated[Path, typer.Argument(help="Model folder or run folder.")],
+    data: Annotated[str, typer.Argument(help="Rows to predict for: file, folder, glob or URL.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .csv, .jsonl or .parquet.")],
+    keep: Annotated[
+        list[str] | None, typer.Option(help="Column of DATA to copy; repeat for several.")
+    ] = None,
+    probabilities: Annotated[bool, typer.Option(help="Also probabilities and intervals.")] = True,
+    quiet: QuietFlag = False,
+) -> None:
+    """Predict for the rows of DATA."""
+    from trainwright.workshop.predict import predict as verb
+
+    _print(verb(model, data, output, probabilities=probabilities, keep=keep or (), quiet=quiet))
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path, typer.Argument(help="Model folder or run folder.")],
+    data: Annotated[str, typer.Argument(help="Rows with the target: file, folder, glob or URL.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Judge a model on rows that it has not seen."""
+    from trainwright.workshop.evaluate import evaluate as verb
+
+    found = verb(model, data)
+    if as_json:
+        _print(json.dumps(found, ensure_ascii=False))
+        return
+    from trainwright.reporting.console import metrics_table
+
+    _draw(metrics_table(found))
+
+
+@app.command()
+def init(
+    data: Annotated[str, typer.Argument(help="File, folder, glob or URL.")],
+    target: TargetOption = None,
+    output: Annotated[Path, typer.Option("-o", "--output", help="Recipe to write.")] = Path("recipe.yaml"),
+    force: Annotated[bool, typer.Option(help="Replace a recipe that is there.")] = False,
+) -> None:
+    """Look at DATA and write a commented recipe for it."""
+    from trainwright.workshop.init import init as verb
+
+    verb(data, target=target or [], output=output, force=force)
+    _print(output)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a recipe, for editors."""
+    from trainwright.workshop.schema import schema as verb
+
+    _print(json.dumps(verb(), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+    """Write a run's report again."""
+    from trainwright.workshop.report import report as verb
+
+    _print(verb(run))
+
+
+@app.command()
+def runs(
+    folder: Annotated[Path, typer.Argument(help="Folder of run folders.")] = Path("runs"),
+    as_json: JsonFlag = False,
+) -> None:
+    """List runs, best first."""
+    from trainwright.workshop.runs import runs as verb
+
+    lines = verb(folder)
+    if as_json:
+        _print(json.dumps(lines, ensure_ascii=False))
+        return
+    from trainwright.reporting.console import runs_table
+
+    _draw(runs_table(lines))
+
+
+@app.command()
+def compare(
+    first: Annotated[Path, typer.Argument(help="Run folder.")],
+    second: Annotated[Path, typer.Argument(help="Run folder.")],
+    as_json: JsonFlag = False,
+) -> None:
+    """Say what differs between two runs, and whether the results do."""
+    from trainwright.workshop.compare import compare as verb
+
+    found = verb(first, second)
+    if as_json:
+        _print(json.dumps(found, ensure_ascii=False))
+        return
+    from trainwright.reporting.console import comparison_table
+
+    _draw(comparison_table(found))
+
+
+@app.command()
+def demo(
+    name: Annotated[str, typer.Argument(help="digits (pictures) or cancer (a table).")] = "digits",
+    run: Annotated[Path | None, typer.Option(help="Run folder to make.")] = None,
+    as_json: JsonFlag = False,
+    quiet: QuietFlag = False,
+) -> int:
+    """Train on real data that needs no network."""
+    from trainwright.workshop.demo import demo as verb
+
+    return _finish_run(verb(name, run=run, quiet=quiet or as_json), as_json)
+
+
+def _finish_run(run: Any, as_json: bool) -> int:
+    """Print what was made; 130 when the user stopped it early."""
+    if as_json:
+        _print(json.dumps(run.summary(), ensure_ascii=False))
+    elif not sys.stderr.isatty():
+        _print(run.path)
+    return 130 if run.interrupted else 0
+
+
+def _draw(drawing: Any) -> None:
+    from rich.console import Console
+
+    Console(highlight=False).print(drawing)
+
+
+def _print(value: object) -> None:
+    typer.echo(str(value))

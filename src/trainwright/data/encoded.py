@@ -1,0 +1,224 @@
+"""Encoded rows: the arrays that batches are cut from, in memory or memory-mapped from the cache.
+
+On disk an encoded table is a folder: `encoded.json` names the arrays; each lies in its own file as raw
+little-endian values, a ragged one beside a file of offsets.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+
+from trainwright.foundation.paths import write_json, writing
+
+if TYPE_CHECKING:
+    import torch
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Ragged:
+    """Rows of different lengths in one flat array.
+
+    Attributes:
+        values: [total, ...] the rows one after another.
+        offsets: int64 [rows + 1]; row i is `values[offsets[i]:offsets[i + 1]]`.
+    """
+
+    values: Array
+    offsets: Array
+
+    @property
+    def lengths(self) -> Array:
+        """Length of every row, int64 [rows]."""
+        return np.diff(self.offsets)
+
+    def take(self, rows: Array) -> Ragged:
+        """Return the rows at the given positions, in that order."""
+        lengths = self.lengths[rows]
+        offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+        gather = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], lengths)
+        return Ragged(self.values[gather], offsets)
+
+    def padded(self, rows: Array) -> tuple[Array, Array]:
+        """Return the given rows side by side, padded with 0: [rows, longest, ...] and lengths [rows]."""
+        lengths = self.lengths[rows]
+        longest = max(int(lengths.max(initial=0)), 1)
+        steps = np.arange(longest)
+        inside = steps < lengths[:, None]
+        out = np.zeros((len(rows), longest, *self.values.shape[1:]), dtype=self.values.dtype)
+        out[inside] = self.values[(self.offsets[rows][:, None] + steps)[inside]]
+        return out, lengths
+
+
+@dataclass
+class Batch:
+    """The tensors of one step.
+
+    Attributes:
+        inputs: input tensors by name (`table.dense`, `body.tokens`, `body.tokens.lengths`, `photo.pixels`).
+        targets: encoded targets by column.
+        rows: positions in the table, int64 [batch], on the host.
+    """
+
+    inputs: dict[str, torch.Tensor]
+    targets: dict[str, torch.Tensor]
+    rows: Array
+
+    def to(self, device: torch.device) -> Batch:
+        """Return the batch on a device."""
+        if device.type == "cpu":
+            return self
+        move = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        targets = {name: tensor.to(device, non_blocking=True) for name, tensor in self.targets.items()}
+        return Batch(move, targets, self.rows)
+
+
+TARGET = "target."
+"""Arrays whose name starts so are targets; the rest of the name is the column."""
+
+
+@dataclass
+class EncodedRows:
+    """Encoded rows of a table.
+
+    Attributes:
+        num_rows: number of rows.
+        arrays: name → [rows, ...] array or `Ragged`.
+        broken: row → (column, reason) for rows that cannot be used.
+        counts: column → what happened to how many values, to be said once.
+    """
+
+    num_rows: int
+    arrays: Mapping[str, Array | Ragged]
+    broken: dict[int, tuple[str, str]] = field(default_factory=dict)
+    counts: dict[str, dict[str, int]] = field(default_factory=dict)
+
+    def batch(self, rows: Array) -> Batch:
+        """Return the tensors of some rows, on the CPU."""
+        import torch
+
+        inputs: dict[str, torch.Tensor] = {}
+        targets: dict[str, torch.Tensor] = {}
+        for name, array in self.arrays.items():
+            if isinstance(array, Ragged):
+                values, lengths = array.padded(rows)
+                inputs[name] = torch.from_numpy(values)
+                inputs[f"{name}.lengths"] = torch.from_numpy(lengths)
+                continue
+            taken = torch.from_numpy(np.ascontiguousarray(array[rows]))
+            if name.startswith(TARGET):
+                targets[name[len(TARGET) :]] = taken
+            else:
+                inputs[name] = taken
+        for name, tensor in inputs.items():
+            if tensor.dtype == torch.int32:
+                inputs[name] = tensor.long()
+        return Batch(inputs, targets, rows)
+
+    def lengths(self) -> Array | None:
+        """Return the longest ragged input of every row, int64 [rows]; None where nothing is ragged."""
+        ragged = [array.lengths for array in self.arrays.values() if isinstance(array, Ragged)]
+        return np.maximum.reduce(ragged) if ragged else None
+
+    def in_memory(self, limit_bytes: int) -> EncodedRows:
+        """Return the same rows read into memory when they take at most `limit_bytes`, else themselves."""
+        size = sum(
+            array.values.nbytes + array.offsets.nbytes if isinstance(array, Ragged) else array.nbytes
+            for array in self.arrays.values()
+        )
+        if size > limit_bytes:
+            return self
+        loaded: dict[str, Array | Ragged] = {}
+        for name, array in self.arrays.items():
+            ragged = isinstance(array, Ragged)
+            loaded[name] = Ragged(np.array(array.values), array.offsets) if ragged else np.array(array)
+        return EncodedRows(self.num_rows, loaded, self.broken, self.counts)
+
+
+class EncodedWriter:
+    """Writes encoded chunks one after another into a folder; bounded memory whatever the number of rows."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._files: dict[str, BinaryIO] = {}
+        self._meta: dict[str, dict[str, Any]] = {}
+        self._ends: dict[str, list[Array]] = {}
+        self._broken: dict[int, tuple[str, str]] = {}
+        self._counts: dict[str, dict[str, int]] = {}
+        self._rows = 0
+
+    def append(self, chunk: EncodedRows) -> None:
+        """Write a chunk behind what was written before."""
+        with writing(self._folder):
+            for name, array in chunk.arrays.items():
+                values = array.values if isinstance(array, Ragged) else array
+                values = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("<"))
+                if name not in self._files:
+                    file = f"{len(self._files)}.bin"
+                    self._meta[name] = {
+                        "file": file,
+                        "dtype": values.dtype.str,
+                        "shape": list(values.shape[1:]),
+                        "ragged": isinstance(array, Ragged),
+                    }
+                    self._files[name] = (self._folder / file).open("wb")
+                meta = self._meta[name]
+                assert (meta["dtype"], meta["shape"]) == (values.dtype.str, list(values.shape[1:])), name
+                values.tofile(self._files[name])
+                if isinstance(array, Ragged):
+                    self._ends.setdefault(name, []).append(array.lengths)
+        for row, reason in chunk.broken.items():
+            self._broken[self._rows + row] = reason
+        for column, counts in chunk.counts.items():
+            mine = self._counts.setdefault(column, {})
+            for what, count in counts.items():
+                mine[what] = mine.get(what, 0) + count
+        self._rows += chunk.num_rows
+
+    def close(self) -> None:
+        """Write offsets and the index; the folder is complete afterwards."""
+        with writing(self._folder):
+            for stream in self._files.values():
+                stream.close()
+            for name, lengths in self._ends.items():
+                offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype("<i8")
+                offsets.tofile(self._folder / f"{self._meta[name]['file']}.offsets")
+            write_json(
+                self._folder / "encoded.json",
+                {
+                    "rows": self._rows,
+                    "arrays": self._meta,
+                    "broken": [[row, *reason] for row, reason in self._broken.items()],
+                    "counts": self._counts,
+                },
+            )
+
+
+def open_encoded(folder: Path) -> EncodedRows:
+    """Return the encoded rows of a folder, memory-mapped."""
+    index = json.loads((folder / "encoded.json").read_text(encoding="utf-8"))
+    num_rows = index["rows"]
+    arrays: dict[str, Array | Ragged] = {}
+    for name, meta in index["arrays"].items():
+        path, dtype, shape = folder / meta["file"], np.dtype(meta["dtype"]), tuple(meta["shape"])
+        if meta["ragged"]:
+            offsets = np.fromfile(f"{path}.offsets", dtype="<i8")
+            arrays[name] = Ragged(_mapped(path, dtype, (int(offsets[-1]), *shape)), offsets)
+        else:
+            arrays[name] = _mapped(path, dtype, (num_rows, *shape))
+    broken = {row: (column, reason) for row, column, reason in index["broken"]}
+    return EncodedRows(num_rows, arrays, broken, index["counts"])
+
+
+def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:
+    if 0 in shape:  # an empty file cannot be mapped
+        return np.zeros(shape, dtype=dtype)
+    return np.memmap(path, dtype=dtype, mode="r", shape=shape)

@@ -1,0 +1,105 @@
+"""From what the user wrote (a path, a glob, a URL) to places on this machine."""
+
+from __future__ import annotations
+
+import glob
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+from trainwright.data.archive import is_archive, unpack
+from trainwright.data.remote import fetch, public_name, scheme_of
+from trainwright.data.source import Place
+from trainwright.foundation.errors import DataError, nearest
+
+_DATABASES = frozenset(
+    "sqlite postgresql postgres mysql mariadb mssql oracle duckdb snowflake bigquery redshift cockroachdb "
+    "clickhouse trino presto databricks".split()
+)
+"""First words of database URLs."""
+
+_HUB = "hf://datasets/"
+
+
+def source_of(location: str) -> str | None:
+    """Return "sql" or "hub" for locations that are no files, else None."""
+    if "://" not in location:
+        return None
+    if scheme_of(location).split("+")[0] in _DATABASES:
+        return "sql"
+    if location.startswith(_HUB) and "." not in location.rsplit("/", 1)[-1]:
+        return "hub"
+    return None
+
+
+def database(location: str, base: Path) -> Place:
+    """Return the place of a database URL; an SQLite one becomes a path.
+
+    Raises:
+        DataError: there is no such SQLite file.
+    """
+    name = public_name(location)
+    if scheme_of(location) != "sqlite":
+        return Place(location, name, None)
+    path = _under(base, unquote(location.partition("://")[2].removeprefix("/").partition("?")[0]))
+    if not path.is_file():
+        raise _missing(path, name)
+    return Place(str(path), name, str(path.parent))
+
+
+def locate(location: str, base: Path) -> list[Place]:
+    """Return the files and folders of a path, a glob or a URL; archives are unpacked.
+
+    Raises:
+        DataError: there is nothing there.
+    """
+    if "://" in location:
+        path = fetch(location)
+        root = str(path) if path.is_dir() else location.partition("?")[0].rpartition("/")[0]
+        return [_unpacked(Place(str(path), public_name(location), root))]
+    path = _under(base, location)
+    if not path.exists() and glob.has_magic(location):
+        found = sorted(glob.glob(str(path), recursive=True))
+        places = [_local(Path(one), _named(location, base, Path(one))) for one in found]
+        if not places:
+            raise DataError("no file is called so", where=location, fix="check the pattern")
+        return [_unpacked(place) for place in places]
+    if not path.exists():
+        raise _missing(path, location)
+    return [_unpacked(_local(path, location))]
+
+
+def _under(base: Path, location: str) -> Path:
+    return base / Path(location).expanduser()
+
+
+def _named(location: str, base: Path, path: Path) -> str:
+    written = Path(location).expanduser()
+    return str(path) if written.is_absolute() else os.path.relpath(path, base)
+
+
+def _local(path: Path, name: str) -> Place:
+    return Place(str(path), name, str(path if path.is_dir() else path.parent))
+
+
+def _unpacked(place: Place) -> Place:
+    if not place.path.is_dir() and is_archive(place.path):
+        return unpack(place)
+    return place
+
+
+def _missing(path: Path, location: str) -> DataError:
+    """Name the first part of the path that is not there, and what is called nearly so."""
+    folder = path.parent
+    while not folder.exists() and folder != folder.parent:
+        path, folder = folder, folder.parent
+    try:
+        near = nearest(path.name, [entry.name for entry in folder.iterdir()] if folder.is_dir() else [])
+    except PermissionError:
+        near = None
+    kind = "file or folder"
+    return DataError(
+        f"there is no {kind} '{path.name}' in '{folder}'",
+        where=location,
+        fix=f"did you mean '{near}'" if near else "check the path",
+    )

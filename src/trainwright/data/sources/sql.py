@@ -1,0 +1,171 @@
+"""SQL databases: a query's rows, streamed. SQLite needs nothing else; other databases need SQLAlchemy."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, unquote, urlsplit
+
+import polars as pl
+
+from trainwright.data.collect import Reading, collect
+from trainwright.data.plain import column_names, series_of
+from trainwright.data.source import SOURCES, Memory, Place, Source, begins
+from trainwright.data.table import Table
+from trainwright.foundation.errors import DataError, did_you_mean
+from trainwright.foundation.hashing import json_hash
+from trainwright.recipe.recipe import DataSettings
+
+_ROWS = 20_000
+_CONNECT_SECONDS = 10
+
+
+_READS = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*\(*\s*(select|with|values|table|from)\b", re.IGNORECASE | re.DOTALL)
+_NAME = re.compile(r"[\w.$]+", re.UNICODE)
+_SQLITE_FILE = b"SQLite format 3\0"
+
+
+
+
+def open_sql(place: Place, settings: DataSettings, memory: Memory) -> Table:
+    """Open the rows of a query (`data.query`), or of a table that it names.
+
+    A database with a single table needs no query. Nothing is ever written: SQLite files are opened
+    read-only, other databases see a SELECT that is rolled back. `$NAME` in a URL is taken from the
+    environment, so that no password need stand in a recipe.
+
+    Raises:
+        DataError: the database cannot be reached, or the query cannot be run.
+    """
+    # A database may change at any time and cannot say when it did: nothing cached is used again.
+    key = json_hash(["sql", place.name, settings.query, time.time_ns()])
+    reading = Reading(place)
+    if "://" in place.location:
+        frames = _server_frames(reading, os.path.expandvars(place.location), settings.query)
+    else:
+        frames = _sqlite_frames(reading, settings.query)
+    return collect(reading, frames, key=key, memory=memory)
+
+
+def _sqlite_frames(reading: Reading, query: str | None) -> Iterator[pl.DataFrame]:
+    place = reading.place
+    uri = f"file:{quote(str(Path(place.location).resolve()))}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=_CONNECT_SECONDS)) as connection:
+            connection.execute("PRAGMA query_only = ON")
+            names = connection.execute(
+                "SELECT name FROM sqlite_master WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite_%'"
+            )
+            tables = sorted(name for (name,) in names)
+            statement = _statement(query, tables, place, _quoted)
+            cursor = connection.execute(statement)
+            columns = [entry[0] for entry in cursor.description]
+            yield from _frames(reading, columns, iter(lambda: cursor.fetchmany(_ROWS), []))
+    except (sqlite3.Error, sqlite3.Warning) as error:
+        raise _failed(place, str(error)) from error
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _statement(query: str | None, tables: list[str], place: Place, quoted: Callable[[str], str]) -> str:
+    """Return the SELECT for a query, the name of a table, or nothing."""
+    if query is None:
+        if len(tables) != 1:
+            shown = ", ".join(tables[:12]) or "none"
+            raise DataError(
+                f"it is not said which rows to read (its tables: {shown})",
+                where=place.name,
+                fix="set data.query to a table or to a SELECT",
+            )
+        query = tables[0]
+    if query in tables:
+        return f"SELECT * FROM {quoted(query)}"
+    if _READS.match(query):
+        return query
+    if _NAME.fullmatch(query.strip()):
+        raise DataError(
+            f"there is no table '{query}'", where=place.name, fix=did_you_mean(query, tables or ["a SELECT"])
+        )
+    raise DataError(
+        "the query does not read rows", where=place.name, fix="set data.query to a table or to a SELECT"
+    )
+
+
+def _frames(reading: Reading, columns: list[str], batches: Iterator[Any]) -> Iterator[pl.DataFrame]:
+    names = column_names(columns, where=reading.place.name, notes=reading.notes)
+    for rows in batches:
+        values = zip(*rows, strict=True)
+        yield pl.DataFrame([series_of(name, column) for name, column in zip(names, values, strict=True)])
+
+
+def _server_frames(reading: Reading, url: str, query: str | None) -> Iterator[pl.DataFrame]:
+    place = reading.place
+    try:
+        import sqlalchemy
+    except ImportError as error:
+        raise DataError(
+            "reading this database needs SQLAlchemy",
+            where=place.name,
+            fix="install it with pip install 'trainwright[sql]'",
+        ) from error
+    try:
+        engine = sqlalchemy.create_engine(url, connect_args=_connect_args(url))
+    except ImportError as error:
+        raise DataError(
+            f"the driver of this database is not installed ({error})", where=place.name, fix="install it with pip"
+        ) from error
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        raise _failed(place, _without_password(str(error), url)) from error
+    try:
+        with engine.connect() as connection:  # leaving it rolls back
+            if engine.dialect.name == "postgresql":
+                connection = connection.execution_options(postgresql_readonly=True)
+            tables = sorted(sqlalchemy.inspect(connection).get_table_names())
+            statement = _statement(query, tables, place, engine.dialect.identifier_preparer.quote)
+            streaming = connection.execution_options(stream_results=True, max_row_buffer=_ROWS)
+            result = streaming.exec_driver_sql(statement)
+            yield from _frames(reading, list(result.keys()), result.partitions(_ROWS))
+    except sqlalchemy.exc.SQLAlchemyError as error:
+        reason = str(getattr(error, "orig", None) or error)
+        raise _failed(place, _without_password(reason, url)) from error
+    finally:
+        engine.dispose()
+
+
+def _connect_args(url: str) -> dict[str, int]:
+    """Return what keeps a driver from waiting for minutes."""
+    word = url.partition("://")[0].split("+")[0]
+    known = {"postgresql", "postgres", "mysql", "mariadb", "redshift", "cockroachdb"}
+    return {"connect_timeout": _CONNECT_SECONDS} if word in known else {}
+
+
+def _without_password(text: str, url: str) -> str:
+    secret = urlsplit(f"//{url.partition('://')[2]}").password
+    for word in {secret, unquote(secret)} if secret else set():
+        text = text.replace(word, "***")
+    return text
+
+
+def _failed(place: Place, reason: str) -> DataError:
+    first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
+    return DataError(
+        f"the database cannot be read ({first.rstrip('.')})", where=place.name, fix="check data.path and data.query"
+    )
+
+
+SOURCES.register("sql")(
+    Source(
+        open_sql,
+        suffixes=(".sqlite", ".sqlite3", ".db"),
+        told_by=begins(_SQLITE_FILE),
+        called="an SQLite database",
+    )
+)

@@ -1,0 +1,1 @@
+"""Sharing rows out between training, validation and test; `data.split` is the door."""

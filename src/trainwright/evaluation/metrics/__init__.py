@@ -1,0 +1,1 @@
+"""Metrics, one subject a file, found by name in `METRICS`."""

@@ -1,0 +1,1 @@
+"""One file a feature type: raw values to tensors and back."""

@@ -1,0 +1,254 @@
+"""The transforms of all columns together: fitted on training rows, applied to any rows, saved and loaded."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from trainwright.data.encoded import TARGET, EncodedRows, EncodedWriter, Ragged
+from trainwright.data.table import CHUNK_ROWS, Table
+from trainwright.features.base import (
+    FEATURES,
+    FIT_ROWS,
+    Array,
+    Context,
+    Encoded,
+    Feature,
+    Modality,
+    check_options,
+)
+from trainwright.foundation.errors import ModelFolderError
+from trainwright.foundation.hashing import json_hash
+from trainwright.foundation.paths import write_json
+from trainwright.foundation.random import numpy_stream
+
+if TYPE_CHECKING:
+    from torch import nn
+
+TABLE = "table"
+"""Name of the group that all columns of modality "table" form."""
+
+_MEDIA_CHUNK_ROWS = 2_048
+
+
+@dataclass(frozen=True)
+class Group:
+    """What one encoder takes: a column of its own, or all table columns together.
+
+    Attributes:
+        name: the column, or "table".
+        modality: kind of encoder.
+        spec: what the model must know of it (see `Feature.spec`; for "table" the columns' specs joined,
+            with `columns`: column → {"dense": [from, to], "index": [from, to]}).
+        columns: the columns behind it.
+    """
+
+    name: str
+    modality: Modality
+    spec: dict[str, Any]
+    columns: tuple[str, ...]
+
+
+class Encoding:
+    """The transforms of every input and target.
+
+    Args:
+        inputs: transform of each input column.
+        targets: transform of each target column.
+    """
+
+    def __init__(self, inputs: Mapping[str, Feature], targets: Mapping[str, Feature]) -> None:
+        self.inputs = dict(inputs)
+        self.targets = dict(targets)
+
+    def fit(self, table: Table, rows: Array, context: Context) -> None:
+        """Fit every transform on training rows, a column at a time, so that memory holds one column.
+
+        Args:
+            table: the rows.
+            rows: training rows, ascending; a seeded sample of `FIT_ROWS` of them is used when there are more.
+            context: see `Context`.
+        """
+        if len(rows) > FIT_ROWS:
+            rows = np.sort(numpy_stream(context.seed, "fit").choice(rows, FIT_ROWS, replace=False))
+        for name, feature in self.inputs.items():
+            feature.fit(table.column(name, rows), context)
+        for name, feature in self.targets.items():
+            feature.fit_target(table.column(name, rows), context)
+
+    def groups(self) -> dict[str, Group]:
+        """Return what the model's encoders take, table first."""
+        groups: dict[str, Group] = {}
+        table = [feature for feature in self.inputs.values() if feature.modality == TABLE]
+        if table:
+            groups[TABLE] = Group(
+                TABLE, "table", _joined_spec(table), tuple(feature.name for feature in table)
+            )
+        for name, feature in self.inputs.items():
+            if feature.modality != TABLE:
+                groups[name] = Group(name, feature.modality, feature.spec(), (name,))
+        return groups
+
+    def stems(self) -> dict[str, nn.Module | None]:
+        """Return each group's module that prepares batch tensors on the device."""
+        return {name: None if name == TABLE else self.inputs[name].stem() for name in self.groups()}
+
+    @property
+    def columns(self) -> list[str]:
+        """Input columns in order."""
+        return list(self.inputs)
+
+    def encode(self, frame: pl.DataFrame, context: Context, *, targets: bool = True) -> EncodedRows:
+        """Encode a chunk of rows.
+
+        Args:
+            frame: rows with at least the input columns.
+            context: see `Context`.
+            targets: also encode the targets, which the frame must then hold.
+        """
+        arrays: dict[str, Array | Ragged] = {}
+        broken: dict[int, tuple[str, str]] = {}
+        counts: dict[str, dict[str, int]] = {}
+        dense: list[Array] = []
+        index: list[Array] = []
+        for name, feature in self.inputs.items():
+            encoded = feature.encode(frame[name], context)
+            _note(encoded, name, broken, counts)
+            if feature.modality == TABLE:
+                if "dense" in encoded.arrays:
+                    dense.append(_plain(encoded.arrays["dense"]))
+                if "index" in encoded.arrays:
+                    index.append(_plain(encoded.arrays["index"]))
+            else:
+                arrays |= {f"{name}.{part}": array for part, array in encoded.arrays.items()}
+        if any(feature.modality == TABLE for feature in self.inputs.values()):
+            empty = np.zeros((len(frame), 0), dtype=np.float32)
+            arrays[f"{TABLE}.dense"] = np.concatenate(dense, axis=1) if dense else empty
+            arrays[f"{TABLE}.index"] = np.concatenate(index, axis=1) if index else empty.astype(np.int32)
+        if targets:
+            for name, feature in self.targets.items():
+                target, wrong = feature.encode_target(frame[name])
+                arrays[TARGET + name] = target
+                for row, reason in wrong.items():
+                    broken.setdefault(row, (name, reason))
+        return EncodedRows(len(frame), arrays, broken, counts)
+
+    def chunks(self, table: Table, context: Context, *, targets: bool = True) -> Iterator[EncodedRows]:
+        """Yield the encoded rows of a whole table, chunk after chunk."""
+        columns = [*self.inputs, *(self.targets if targets else ())]
+        media = any(feature.modality in {"image", "audio"} for feature in self.inputs.values())
+        size = _MEDIA_CHUNK_ROWS if media else CHUNK_ROWS
+        context = replace(context, root=table.root)
+        for frame in table.chunks(columns, size=size):
+            yield self.encode(frame, context, targets=targets)
+
+    def encode_to(self, folder: Path, table: Table, context: Context) -> None:
+        """Encode a whole table into a folder, chunk by chunk (see `data.encoded.open_encoded`)."""
+        writer = EncodedWriter(folder)
+        for chunk in self.chunks(table, context):
+            writer.append(chunk)
+        writer.close()
+
+    def save(self, folder: Path) -> None:
+        """Write `transforms.json` and `transforms.safetensors`."""
+        from safetensors.numpy import save_file
+
+        tensors: dict[str, Array] = {}
+        document: dict[str, Any] = {"inputs": [], "targets": []}
+        for role, features in (("inputs", self.inputs), ("targets", self.targets)):
+            for name, feature in features.items():
+                document[role].append(
+                    {
+                        "name": name,
+                        "type": feature.type,
+                        "options": feature.options.model_dump(mode="json"),
+                        "state": feature.state(),
+                    }
+                )
+                for key, tensor in feature.tensors().items():
+                    tensors[f"{role}/{key}/{name}"] = np.ascontiguousarray(tensor)
+        write_json(folder / "transforms.json", document)
+        save_file(tensors, folder / "transforms.safetensors")
+
+    @classmethod
+    def load(cls, folder: Path) -> Encoding:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelFolderError: a file is missing, damaged or names an unknown feature type.
+        """
+        from safetensors.numpy import load_file
+
+        try:
+            document = json.loads((folder / "transforms.json").read_text(encoding="utf-8"))
+            tensors = load_file(folder / "transforms.safetensors")
+            loaded: dict[str, dict[str, Feature]] = {}
+            for role in ("inputs", "targets"):
+                loaded[role] = {}
+                for entry in document[role]:
+                    kind = FEATURES[entry["type"]]
+                    feature = kind(entry["name"], check_options(kind, entry["options"]))
+                    mine = {
+                        key: tensor
+                        for path, tensor in tensors.items()
+                        for (where, key, name) in [path.split("/", 2)]
+                        if where == role and name == entry["name"]
+                    }
+                    feature.load(entry["state"], mine)
+                    loaded[role][entry["name"]] = feature
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise ModelFolderError(
+                f"the transforms cannot be read ({error})",
+                where=str(folder),
+                fix="use an undamaged copy of the folder",
+            ) from error
+        return cls(loaded["inputs"], loaded["targets"])
+
+    def hash(self) -> str:
+        """Return a hash of the types and options (not of what was learned): part of the cache key."""
+        return json_hash(
+            [
+                [name, feature.type, feature.options.model_dump(mode="json")]
+                for features in (self.inputs, self.targets)
+                for name, feature in features.items()
+            ]
+        )
+
+
+def _plain(array: Array | Ragged) -> Array:
+    assert not isinstance(array, Ragged)
+    return array
+
+
+def _note(
+    encoded: Encoded, name: str, broken: dict[int, tuple[str, str]], counts: dict[str, dict[str, int]]
+) -> None:
+    for row, reason in encoded.broken.items():
+        broken.setdefault(row, (name, reason))
+    if encoded.counts:
+        counts[name] = dict(encoded.counts)
+
+
+def _joined_spec(features: list[Feature]) -> dict[str, Any]:
+    """Join the specs of table columns and say which columns of the matrices each one fills."""
+    dense, index, bins = 0, list[int](), list[Any]()
+    periodic = list[bool]()
+    columns: dict[str, dict[str, list[int]]] = {}
+    for feature in features:
+        spec = feature.spec()
+        width, cardinalities = int(spec.get("dense", 0)), list(spec.get("index", ()))
+        columns[feature.name] = {
+            "dense": [dense, dense + width],
+            "index": [len(index), len(index) + len(cardinalities)],
+        }
+        dense += width
+        index += cardinalities
+        bins += list(spec.get("bins") or [None] * width)
+        periodic += list(spec.get("periodic") or [False] * width)
+    return {"dense": dense, "index": index, "bins": bins, "periodic": periodic, "columns": columns}

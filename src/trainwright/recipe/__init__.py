@@ -1,0 +1,1 @@
+"""What the user asked for: a frozen recipe, its budget, and its YAML with positions."""

@@ -1,0 +1,220 @@
+"""Results for the terminal, from the same documents as the report; drawn by rich, in English.
+
+Text from the data is always `rich.text.Text`, never markup: a column called "[red]" stays a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from trainwright.reporting.numbers import clip, count, duration, interval, number, percent, plain, signed
+from trainwright.reporting.run_documents import one_line, read_run
+from trainwright.reporting.verdict import Verdict, verdict_of
+from trainwright.reporting.words import baseline_title, metric_title, part_title, split_title
+
+if TYPE_CHECKING:
+    from rich.console import Group, RenderableType
+    from rich.table import Table
+    from rich.text import Text
+
+_MOST_COLUMNS = 30
+_MOST_METRICS = 8
+_MOST_REASONS = 3
+_MOST_SETTINGS = 40
+_STYLES = {"better": "green", "as good": "yellow", "worse": "red"}
+_ORDER = ("target", "input", "left out")
+
+
+def data_summary(data: Mapping[str, Any]) -> Group:
+    """Return what each column was taken for and why, how the rows were shared out, and what was set aside.
+
+    Args:
+        data: data.json.
+    """
+    from rich.console import Group
+
+    split = data["split"]
+    parts = ", ".join(f"{count(rows)} {part_title(name).en}" for name, rows in split["rows"].items())
+    lines: list[RenderableType] = [
+        _text(f"{data['name']}: {count(data['rows'])} rows", style="bold"),
+        schema_table(data["columns"]),
+        _text(f"Rows: {parts} (shared out {split_title(split['method']).en})"),
+    ]
+    quarantined = data.get("quarantined") or {"count": 0, "reasons": []}
+    if quarantined["count"]:
+        reasons = "; ".join(
+            f"{count(each['count'])} x {clip(each['reason'], 100)}"
+            for each in quarantined["reasons"][:_MOST_REASONS]
+        )
+        lines.append(_text(f"Set aside: {count(quarantined['count'])} rows ({reasons})", style="yellow"))
+    notes = [*(split.get("notes") or []), *(data.get("notes") or [])]
+    lines += [_text(f"Note: {clip(note, 300)}", style="dim") for note in notes[:_MOST_REASONS]]
+    return Group(*lines)
+
+
+def schema_table(columns: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a line for each column: type, use, missing share, examples and the reason; targets first."""
+    table = _table("column", "taken as", "missing", "examples", "why")
+    ordered = sorted(columns, key=lambda column: _ORDER.index(column["role"]))
+    for column in ordered[:_MOST_COLUMNS]:
+        style = {"target": "bold", "left out": "dim"}.get(column["role"], "")
+        kind = column["type"] if column["role"] == "input" else f"{column['type']} ({column['role']})"
+        examples = ", ".join(clip(plain(each), 18) for each in (column.get("examples") or [])[:2])
+        missing = percent(column["missing"]) if column.get("missing") else ""
+        cells = (clip(column["name"], 40), kind, missing, examples, clip(column.get("reason") or "", 160))
+        table.add_row(*(_text(cell) for cell in cells), style=style)
+    if len(ordered) > _MOST_COLUMNS:
+        table.add_row(_text(f"and {len(ordered) - _MOST_COLUMNS} more", style="dim"))
+    return table
+
+
+def run_summary(run: Path) -> Group:
+    """Return results, verdict, and the paths of report and model of a judged run.
+
+    Raises:
+        UserError: it is no run folder, or a document is damaged.
+    """
+    from rich.console import Group
+    from rich.text import Text
+
+    documents = read_run(run)
+    parts: list[RenderableType] = []
+    for name, evaluation in documents.targets.items():
+        parts += [result_table(name, evaluation), _verdict_text(verdict_of(name, evaluation))]
+    total = ((documents.evaluation or {}).get("timings") or {}).get("total")
+    paths = [
+        ("Report", run / "report.html"),
+        ("Model", run / "model"),
+        ("Run", f"{run}{f'  ({duration(total)})' if total else ''}"),
+    ]
+    # Paths are never wrapped: they are there to be copied.
+    parts += [Text(f"{title:<7} {path}", no_wrap=True, overflow="ignore") for title, path in paths]
+    return Group(*parts)
+
+
+def _verdict_text(verdict: Verdict) -> RenderableType:
+    from rich.padding import Padding
+
+    text = _text(f"{verdict.badge.en}. ", f"bold {_STYLES.get(verdict.outcome, '')}".strip())
+    text.append_text(_text(f"{verdict.result.en} {verdict.comparison.en}"))
+    return Padding(text, (1, 0))
+
+
+def result_table(target: str, evaluation: Mapping[str, Any]) -> Table:
+    """Return the metrics of a target with their intervals, beside every simple model."""
+    baselines = evaluation["baselines"]
+    titles = [baseline_title(simple["name"], simple["title"]).en for simple in baselines]
+    table = _table(clip(target, 40), "this model", *titles)
+    names = list(evaluation["metrics"])[:_MOST_METRICS]
+    for name in names:
+        ours = evaluation["metrics"][name]
+        theirs = [simple["metrics"].get(name) or {"value": None} for simple in baselines]
+        table.add_row(
+            _text(metric_title(name, ours["title"]).en),
+            _figure(ours),
+            *(_text(number(figure["value"])) for figure in theirs),
+            style="bold" if name == evaluation["metric"] else "",
+        )
+    return table
+
+
+def metrics_table(found: Mapping[str, Any]) -> Group:
+    """Return the metrics of every target, for `trainwright evaluate`.
+
+    Args:
+        found: {"data", "rows", "set_aside", "targets": as in evaluation.json}.
+    """
+    from rich.console import Group
+
+    aside = f", {count(found['set_aside'])} set aside" if found.get("set_aside") else ""
+    return Group(
+        _text(f"{found['data']}: {count(found['rows'])} rows{aside}", style="bold"),
+        *(result_table(name, evaluation) for name, evaluation in found["targets"].items()),
+    )
+
+
+def runs_table(lines: Sequence[Mapping[str, Any]]) -> Table:
+    """Return a line for each run, in the order given."""
+    table = _table("run", "data", "target", "metric", "value", "verdict", "time", "started")
+    for line in lines:
+        cells = (
+            str(line["run"]),
+            clip(line["data"], 40),
+            clip(line["target"], 30),
+            metric_title(line["metric"]).en if line["metric"] else "",
+        )
+        figure = _figure(line) if line["value"] is not None else _text("")
+        rest = (line["verdict"], duration(line["seconds"]) if line["seconds"] else "", line["started"])
+        style = "dim" if line["value"] is None else ""
+        table.add_row(*map(_text, cells), figure, *(_text(cell) for cell in rest), style=style)
+    return table
+
+
+def comparison_table(found: Mapping[str, Any]) -> Group:
+    """Return two runs side by side: settings that differ, metrics, whether the difference is more than luck.
+
+    Args:
+        found: {"first", "second", "settings": [{"field", "first", "second"}], "targets": {target:
+            {"metric", "metrics": [{"metric", "first", "second"}], "difference": {"value", "low", "high"}
+            or None, "why"}}}.
+    """
+    from rich.console import Group
+
+    first, second = Path(found["first"]).name, Path(found["second"]).name
+    parts: list[RenderableType] = []
+    if found["settings"]:
+        settings = _table("setting", first, second)
+        for each in found["settings"][:_MOST_SETTINGS]:
+            settings.add_row(*(_text(clip(each[key], 60)) for key in ("field", "first", "second")))
+        parts.append(settings)
+    else:
+        parts.append(_text("The two recipes are the same."))
+    for name, target in found["targets"].items():
+        table = _table(clip(name, 40), first, second)
+        for line in target["metrics"]:
+            values = (number(line["first"]), number(line["second"]))
+            style = "bold" if line["metric"] == target["metric"] else ""
+            table.add_row(_text(metric_title(line["metric"]).en), *map(_text, values), style=style)
+        parts += [table, _difference(second, target)]
+    return Group(*parts)
+
+
+def _difference(second: str, target: Mapping[str, Any]) -> Text:
+
+    metric, gain = metric_title(target["metric"]).en, target["difference"]
+    if gain is None or gain["low"] is None:
+        why = target.get("why") or "there is no interval"
+        return _text(f"Whether the difference in {metric} is more than luck cannot be told: {why}.")
+    low, high = signed(gain["low"], like=gain["value"]), signed(gain["high"], like=gain["value"])
+    if gain["low"] <= 0 <= gain["high"]:
+        return _text(
+            f"In {metric} the two cannot be told apart on these rows ({low} to {high}).", style="yellow"
+        )
+    word, style = ("better", "green") if gain["value"] > 0 else ("worse", "red")
+    by = number(abs(gain["value"]))
+    return _text(f"{second} is {word} in {metric} by {by} ({low} to {high}; above 0 is better).", style=style)
+
+
+def _text(value: object, style: str = "") -> Text:
+    """Return text on one line, without control characters that a terminal would obey."""
+    from rich.text import Text
+
+    return Text(one_line(value), style=style)
+
+
+def _figure(figure: Mapping[str, Any]) -> Text:
+
+    text, between = _text(number(figure["value"])), interval(figure)
+    return text.append(f"  {between}", style="dim not bold") if between else text
+
+
+def _table(*headers: str) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 2, 0, 0))
+    for header in headers:
+        table.add_column(_text(header), overflow="fold")
+    return table

@@ -1,0 +1,1 @@
+"""What the report says, section by section: plain values and messages, which the templates lay out."""

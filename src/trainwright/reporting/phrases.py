@@ -1,0 +1,177 @@
+"""Sentences that lower layers write into a run's documents, as templates that can be translated.
+
+The layers below write English; this list lets the page say the same in the reader's language. A sentence
+that none of these fits is shown in English. Order matters: the first template that fits is taken, so that
+narrow ones stand before wide ones.
+"""
+
+from __future__ import annotations
+
+from trainwright.reporting.language import mark
+
+PHRASES: tuple[str, ...] = (
+    # Why a column has its type (data.inference).
+    mark("no value in {rows} rows"),
+    mark("stored as true and false"),
+    mark("stored as dates"),
+    mark("the same as two names"),
+    mark("values of the type {type} cannot be used"),
+    mark("only '{value}', but {share} are missing: whether it is there may tell"),
+    mark("if that says nothing"),
+    mark("every value is '{value}'"),
+    mark("{why}, but it was asked for"),
+    mark("{share} of the values end like image files"),
+    mark("{share} of the values end like audio files"),
+    mark("{found} of {looked} looked for are there"),
+    mark("{shape} bytes in every row"),
+    mark("bytes that begin as {kind} files do"),
+    mark("{shape} numbers in every row: steps of several numbers"),
+    mark("{shape} numbers in every row"),
+    mark("{shape} numbers in every cell"),
+    mark("{shape} numbers in a cell"),
+    mark("if they are steps of several numbers"),
+    mark("if they are steps in time"),
+    mark("lists of {length} labels"),
+    mark("lists of {length} steps of several numbers"),
+    mark("lists of {length} numbers in a cell"),
+    mark("lists of {length} numbers"),
+    mark("numbers in all of {count} values"),
+    mark("numbers in {share} % of {count} values"),
+    mark("{count} stray such as {examples}"),
+    mark("{count} strays such as {examples}"),
+    mark("{count} others such as {examples}"),
+    mark("whole numbers that count the rows: nothing that holds for new rows"),
+    mark(
+        "a different whole number in nearly every row, under the name of an id: nothing that holds"
+        " for new rows"
+    ),
+    mark("a different code in nearly every row: nothing that holds for new rows"),
+    mark(
+        "whole numbers under the name of a code or an id, {unique} different ones in {rows} rows:"
+        " nothing that holds for new rows"
+    ),
+    mark(
+        "text under the name of an id, {unique} different ones in {rows} rows: nothing that holds"
+        " for new rows"
+    ),
+    mark("whole numbers under the name of a code or an id: names of {unique} different things"),
+    mark("text under the name of an id: names of {unique} different things"),
+    mark("whole numbers"),
+    mark("codes of things that come again"),
+    mark("codes"),
+    mark("days written as yyyymmdd"),
+    mark("only 0 and 1"),
+    mark("0 and 1 as amounts"),
+    mark("only two different numbers, {first} and {second}"),
+    mark("if they are amounts"),
+    mark("{count} different whole ones, {low} to {high}, taken as amounts"),
+    mark("{count} different ones, {low} to {high}, taken as amounts"),
+    mark("if they are codes without an order"),
+    mark("if they are codes of classes"),
+    mark("a different value in nearly every row, so there is no class to learn"),
+    mark("if their distances count: amounts in between are predicted as well"),
+    mark("if their order counts, as with ratings: a near miss costs less than a far one"),
+    mark("two different numbers, {first} and {second}, taken as classes"),
+    mark("{count} different whole numbers, {low} to {high}, taken as classes"),
+    mark("{count} different whole numbers, {low} to {high}, under the name of classes"),
+    mark("only '{first}' and '{second}'"),
+    mark("dates from {first} to {last}"),
+    mark("if they are mere names"),
+    mark("labels between '{separator}': {count} different ones, {each} a row"),
+    mark("each combination as one class"),
+    mark("as words"),
+    mark("about {words} words each, {unique} different ones in {rows} rows: too many to be classes"),
+    mark("about {words} words each, {unique} different ones in {rows} rows"),
+    mark("if equal values matter more than their words"),
+    mark("a different word in nearly every row, {length} characters: its spelling may tell"),
+    mark("{share} are numbers, but too many are not, such as {examples}"),
+    mark("rare ones will share a level"),
+    mark("{count} different values in {rows} rows"),
+    mark("{count} different values"),
+    mark("if their words or spelling tell something"),
+    mark("asked for"),
+    mark("not among the inputs asked for"),
+    # What the split noticed (data.splits).
+    mark(
+        "{count} rows repeat the inputs of another row and stay in one part with it: a model must"
+        " not be judged by what it learned by heart"
+    ),
+    mark("{count} rows have inputs that more than {share} of the rows share, and may be in any part"),
+    mark("the classes are too small to be shared out: the parts are random"),
+    mark("{count} classes of '{target}' have too few rows to be in every part: {classes}"),
+    mark(
+        "{count} validation rows have the same inputs as a training row, so the result may flatter the model"
+    ),
+    mark("{count} test rows have the same inputs as a training row, so the result may flatter the model"),
+    mark("the parts are those of the source"),
+    mark("the parts are those of the column '{column}'"),
+    mark("{count} rows name no part and are for training"),
+    mark("the source has no validation and no test rows: they are drawn from training"),
+    mark("the source has no validation rows: they are drawn from training"),
+    mark("the source has no test rows: they are drawn from training"),
+    mark("each part has the same share of every class of '{target}'"),
+    mark("equal rows would join most groups of '{column}', so they may be in two parts"),
+    mark("no group of '{column}' is in two parts ({count} groups)"),
+    mark("{count} rows without a group are groups of one"),
+    mark("the latest rows by '{column}' are the test, those before them the validation"),
+    mark("{count} rows without a time are for training"),
+    # What the readers noticed (data.sources).
+    mark("Spaces around column names were cut off."),
+    mark("{count} columns have no name; they are called {names}."),
+    mark("A column has no name; it is called {name}."),
+    mark("Values are divided by {delimiter}."),
+    mark("The text was read as {encoding}; if it looks wrong, set data.encoding."),
+    mark("{count} lines without any value were left out."),
+    mark("{count} repeated header lines were left out."),
+    mark("The rows are the list under the key '{key}'."),
+    mark("Of {count} sheets the first was read, '{sheet}'; data.sheet names another."),
+    # Why a row was set aside (data.sources, features).
+    mark("it belongs to the row that begins on line {line}, which is broken"),
+    mark("the item is not an object"),
+    mark("the target is missing"),
+    mark("the target {value} is not a number"),
+    mark("the target {value} is infinite"),
+    mark("the target {value} is neither yes nor no"),
+    mark("the class {value} was not seen in training"),
+    mark("a label of {value} was not seen in training"),
+    mark("this is not a list of numbers"),
+    mark("a vector of {count} numbers where {expected} are expected"),
+    mark("the file is empty"),
+    mark("the image file is damaged"),
+    mark("the image file is cut short or damaged"),
+    mark("this is no image file that can be read (JPEG, PNG, GIF, WebP, BMP, TIFF …)"),
+    mark("the image has more than {count} pixels (option max_pixels)"),
+    mark("the image holds values that are not finite numbers"),
+    mark("the audio file is cut short or damaged"),
+    mark("this is no audio file that can be read (WAV, FLAC, OGG, MP3, AIFF …)"),
+    mark("the recording has no samples"),
+    mark("the recording holds samples that are not finite numbers"),
+    # What was counted while encoding (features).
+    mark("truncated"),
+    mark("unseen"),
+    mark("not numbers"),
+    mark("infinite"),
+    mark("rare or unseen levels"),
+    mark("rare or unseen labels"),
+    mark("not dates"),
+    mark("neither yes nor no"),
+    mark("numbers missing in sequences"),
+    mark("numbers missing in vectors"),
+    # How the training settings were chosen (workshop.choices).
+    mark("training.batch: {value} (about 40 steps an epoch from {rows} rows, within {low} to {high})"),
+    mark("training.learning_rate: {value} (good for {kind} encoders with {optimizer})"),
+    mark("training.budget: {value} (about {steps} steps for {kind} encoders, at most {minutes} minutes)"),
+    # Simple models, and figures without a value (evaluation).
+    mark("there are no rows"),
+    mark("no row has a class"),
+    mark("all rows have the same class"),
+    mark("all true values are the same"),
+    mark("a true value is 0"),
+    mark("skipped: the training rows have one class only"),
+    mark("skipped: no time was left"),
+    mark("skipped: more than {count} classes would take too long"),
+    mark("trained on {count} of {all} rows and {rounds} rounds instead of {wanted} to save time"),
+    mark("trained on {count} of {all} rows to save time"),
+    mark("{rounds} rounds instead of {wanted} to save time"),
+    mark("without {columns}"),
+)

@@ -1,0 +1,1 @@
+"""The loop and what it uses: optimisers, schedules, checkpoints, events."""

@@ -1,0 +1,88 @@
+"""Checkpoints: everything that a run needs to go on as if it had never stopped.
+
+A checkpoint is a folder `step-000400` with `tensors.safetensors` (weights, optimiser, random states, best
+weights so far) and `state.json` (position and the hash of the tensors). It is written beside and renamed when
+whole.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainwright.foundation.hashing import file_sha256
+from trainwright.foundation.paths import whole_folder, write_json
+
+
+class Checkpoints:
+    """The checkpoints of a run.
+
+    Args:
+        folder: where they lie.
+        keep: how many of the newest stay.
+    """
+
+    def __init__(self, folder: Path, *, keep: int = 2) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def _all(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*"))
+
+    def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Write a checkpoint and remove the oldest ones beyond `keep`.
+
+        Args:
+            step: updates done.
+            tensors: name → tensor; copied to the CPU.
+            state: JSON-able.
+        """
+        from safetensors.torch import save_file
+
+        with whole_folder(self.folder / f"step-{step:09d}") as scratch:
+            save_file(
+                {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()},
+                scratch / "tensors.safetensors",
+            )
+            digest = file_sha256(scratch / "tensors.safetensors")
+            write_json(scratch / "state.json", {**state, "sha256": digest})
+        for old in self._all()[: -self.keep]:
+            shutil.rmtree(old, ignore_errors=True)
+
+    def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+        """Return tensors and state of the newest checkpoint that is whole; None when there is none."""
+        from safetensors.torch import load_file
+
+        for folder in reversed(self._all()):
+            try:
+                state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+                if file_sha256(folder / "tensors.safetensors") == state["sha256"]:
+                    return load_file(folder / "tensors.safetensors"), state
+            except (OSError, ValueError, KeyError):
+                continue
+        return None
+
+    def clear(self) -> None:
+        """Remove all checkpoints: the run is complete and its model folder holds the weights."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def random_states() -> dict[str, Tensor]:
+    """Return the state of torch's global generators."""
+    states = {"random/cpu": torch.get_rng_state()}
+    if torch.cuda.is_available():
+        states["random/cuda"] = torch.cuda.get_rng_state()
+    return states
+
+
+def set_random_states(tensors: Mapping[str, Tensor]) -> None:
+    """Put back what `random_states` gave."""
+    torch.set_rng_state(tensors["random/cpu"])
+    if "random/cuda" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors["random/cuda"])

@@ -1,0 +1,381 @@
+"""The loop: it knows nothing of modality or task, only of a model, an objective and batches.
+
+What it promises: the weights are a function of the settings and the seed alone; loss is sum / count over
+the whole accumulation window; the best weights by validation are the ones that remain; a run that stops
+anywhere goes on from its checkpoint to the same weights.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from trainwright.data.batch_plan import BatchPlan
+from trainwright.data.encoded import Array, Batch
+from trainwright.foundation.errors import UserError
+from trainwright.training.checkpoint import Checkpoints, random_states, set_random_states
+from trainwright.training.optimizers import OPTIMIZERS, Optimizer, ParameterGroup
+from trainwright.training.schedules import PLATEAU_FACTOR, SCHEDULES, rate
+
+
+class Loss(Protocol):
+    """Sum and count of each target, [targets]."""
+
+    @property
+    def sum(self) -> Tensor:
+        """Sum over rows."""
+        ...
+
+    @property
+    def count(self) -> Tensor:
+        """Weight of the rows."""
+        ...
+
+
+class Objective(Protocol):
+    """What is minimised."""
+
+    def count(self, batch: Batch) -> Tensor:
+        """Return the weight of a batch, [targets]."""
+        ...
+
+    def __call__(self, model: nn.Module, batch: Batch) -> Loss:
+        """Return the loss of a batch."""
+        ...
+
+
+class Batches(Protocol):
+    """Training batches."""
+
+    def plan(self, epoch: int) -> BatchPlan:
+        """Return the plan of an epoch."""
+        ...
+
+    def batch(self, rows: Array) -> Batch:
+        """Return the tensors of some rows."""
+        ...
+
+
+@dataclass(frozen=True)
+class Judgement:
+    """What an evaluation on validation rows found.
+
+    Attributes:
+        score: what chooses the best weights; greater is better.
+        loss: validation loss.
+        metrics: metric → value.
+    """
+
+    score: float
+    loss: float
+    metrics: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class LoopSettings:
+    """What the loop is told; every value is resolved, nothing is "auto".
+
+    Attributes:
+        steps: updates of the whole run.
+        evaluate_every: updates between evaluations.
+        patience: evaluations without progress before it stops; 0 never stops.
+        deadline: seconds after which it stops in any case; None is no limit.
+        checkpoint_seconds: seconds between checkpoints.
+    """
+
+    steps: int
+    evaluate_every: int
+    seed: int = 0
+    optimizer: str = "adamw"
+    learning_rate: float = 1e-3
+    momentum: float = 0.9
+    schedule: str = "cosine"
+    warmup: int = 0
+    clip: float = 1.0
+    accumulation: int = 1
+    l1: float = 0.0
+    ema: float = 0.0
+    patience: int = 0
+    deadline: float | None = None
+    checkpoint_seconds: float = 120.0
+    precision: str = "float32"
+
+
+@dataclass(frozen=True)
+class Position:
+    """Where a run is; with the tensors of a checkpoint it is everything that a resume needs."""
+
+    step: int = 0
+    epoch: int = 0
+    window: int = 0
+    best_step: int = 0
+    best_score: float | None = None
+    best_loss: float | None = None
+    stale: int = 0
+    drops: int = 0
+    seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How training ended.
+
+    Attributes:
+        reason: "finished", "early stopping", "interrupted" or "budget".
+        step: updates done.
+        best_step: updates behind the weights that remain.
+        seconds: time spent, over all resumes.
+        rows_per_second: throughput, evaluation left out.
+    """
+
+    reason: str
+    step: int
+    best_step: int
+    seconds: float
+    rows_per_second: float
+
+
+@dataclass
+class Trainer:
+    """One training.
+
+    Attributes:
+        model: changed in place; holds the best weights at the end.
+        groups: parameters and their decay, from the model.
+        objective: what is minimised.
+        batches: training batches.
+        evaluate: judges the model on validation rows.
+        settings: see `LoopSettings`.
+        events: where everything is recorded.
+        checkpoints: where to save; None saves nothing.
+        stop_requested: asked before every step; True ends training cleanly.
+        on_progress: called before every epoch with the share of steps done (gradual unfreezing).
+    """
+
+    model: nn.Module
+    groups: Sequence[ParameterGroup]
+    objective: Objective
+    batches: Batches
+    evaluate: Callable[[nn.Module], Judgement]
+    settings: LoopSettings
+    events: Callable[..., None]
+    checkpoints: Checkpoints | None = None
+    stop_requested: Callable[[], bool] = lambda: False
+    on_progress: Callable[[float], None] | None = None
+    _best: dict[str, Tensor] = field(default_factory=dict)
+    _ema: dict[str, Tensor] = field(default_factory=dict)
+
+    def run(self) -> Outcome:
+        """Train until the steps are done, validation stops moving, time is up or the user stops it."""
+        settings = self.settings
+        self._begin()
+        position = self._resume()
+        began = time.monotonic() - position.seconds
+        saved = time.monotonic()
+        busy, rows_done = 0.0, 0
+        reason = "finished"
+        plan, planned = None, -1
+        self.model.train()
+        while position.step < settings.steps:
+            if self.stop_requested():
+                reason = "interrupted"
+                break
+            if settings.deadline is not None and time.monotonic() - began > settings.deadline:
+                reason = "budget"
+                break
+            if plan is None or planned != position.epoch:
+                plan, planned = self.batches.plan(position.epoch), position.epoch
+                if self.on_progress is not None:
+                    self.on_progress(position.step / settings.steps)
+            tick = time.monotonic()
+            first = position.window * settings.accumulation
+            window = [plan[i] for i in range(first, min(first + settings.accumulation, len(plan)))]
+            loss, norm, learning_rate = self._step(window, position)
+            last_of_epoch = first + settings.accumulation >= len(plan)
+            position = replace(
+                position,
+                step=position.step + 1,
+                epoch=position.epoch + last_of_epoch,
+                window=0 if last_of_epoch else position.window + 1,
+                seconds=time.monotonic() - began,
+            )
+            rows_done += sum(len(rows) for rows in window)
+            busy += time.monotonic() - tick
+            if self._is_log_step(position.step):
+                value = float(loss)
+                if not math.isfinite(value):
+                    raise UserError(
+                        f"the loss became {value} at step {position.step}",
+                        where="training",
+                        fix=f"lower training.learning_rate (it was {settings.learning_rate:g})",
+                    )
+                self.events(
+                    "step",
+                    step=position.step,
+                    epoch=round(position.epoch + position.window * settings.accumulation / len(plan), 4),
+                    loss=value,
+                    learning_rate=learning_rate,
+                    gradient_norm=float(norm),
+                    rows_per_second=round(rows_done / max(busy, 1e-9), 1),
+                )
+            if position.step % settings.evaluate_every == 0 or position.step == settings.steps:
+                position = self._judge(position)
+                if settings.patience and position.stale >= settings.patience:
+                    reason = "early stopping"
+                    break
+            if self.checkpoints is not None and time.monotonic() - saved > settings.checkpoint_seconds:
+                self._save(position)
+                saved = time.monotonic()
+        if reason in {"interrupted", "budget"}:
+            if self.checkpoints is not None and position.step:
+                self._save(position)
+            if position.step % settings.evaluate_every:
+                position = self._judge(position)
+        if self._best:
+            self.model.load_state_dict(self._best)
+        self.model.eval()
+        outcome = Outcome(
+            reason, position.step, position.best_step, time.monotonic() - began, rows_done / max(busy, 1e-9)
+        )
+        self.events("stop", **asdict(outcome))
+        return outcome
+
+    def time_steps(self) -> Iterator[float]:
+        """Do the first steps for the sake of their time: yields the seconds of each. Spoils the model."""
+        self._begin()
+        self.model.train()
+        plan = self.batches.plan(0)
+        for step in itertools.count():
+            began = time.monotonic()
+            loss, _, _ = self._step([plan[step % len(plan)]], Position(step=step))
+            float(loss)  # waits for the device
+            yield (time.monotonic() - began) * self.settings.accumulation
+
+    def _begin(self) -> None:
+        self.device = next(self.model.parameters()).device
+        self.optimizer: Optimizer = OPTIMIZERS[self.settings.optimizer](
+            self.groups, momentum=self.settings.momentum
+        )
+        self._schedule = SCHEDULES[self.settings.schedule]
+
+    def _step(self, window: Sequence[Array], position: Position) -> tuple[Tensor, Tensor, float]:
+        """Do one update over a window of micro-batches; return loss, gradient norm and learning rate."""
+        settings = self.settings
+        batches = [self.batches.batch(rows).to(self.device) for rows in window]
+        counts = sum((self.objective.count(batch) for batch in batches[1:]), self.objective.count(batches[0]))
+        counts = counts.clamp(min=1e-12)
+        total = torch.zeros((), device=self.device)
+        for batch in batches:
+            with self._autocast():
+                loss = self.objective(self.model, batch)
+                value = (loss.sum / counts).sum()
+            value.backward()  # type: ignore[no-untyped-call]
+            total += value.detach()
+        if settings.l1:
+            matrices = [p for group in self.groups if group.weight_decay for p in group.params.values()]
+            penalty = settings.l1 * torch.stack([p.abs().sum() for p in matrices]).sum()
+            penalty.backward()  # type: ignore[no-untyped-call]
+        gradients = self.optimizer.gradients()
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        if settings.clip:
+            torch._foreach_mul_(gradients, (settings.clip / (norm + 1e-6)).clamp(max=1.0))
+        learning_rate = settings.learning_rate * PLATEAU_FACTOR**position.drops
+        learning_rate *= rate(self._schedule, position.step, total=settings.steps, warmup=settings.warmup)
+        self.optimizer.step(learning_rate)
+        self.optimizer.zero_grad()
+        if settings.ema:
+            self._average(position.step)
+        return total, norm, learning_rate
+
+    def _autocast(self) -> torch.autocast:
+        enabled = self.settings.precision == "bfloat16"
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+
+    def _average(self, step: int) -> None:
+        """Move the averaged weights; early steps are averaged over fewer (as in TensorFlow's EMA)."""
+        decay = min(self.settings.ema, (1 + step) / (10 + step))
+        with torch.no_grad():
+            for name, tensor in self.model.state_dict().items():
+                if name not in self._ema:
+                    self._ema[name] = tensor.detach().clone()
+                elif tensor.is_floating_point():
+                    self._ema[name].lerp_(tensor, 1 - decay)
+                else:
+                    self._ema[name].copy_(tensor)
+
+    def _is_log_step(self, step: int) -> bool:
+        every = max(1, min(self.settings.steps // 200, 50))
+        return step % every == 0 or step in {1, self.settings.steps}
+
+    def _judge(self, position: Position) -> Position:
+        """Evaluate, keep the weights if they are the best yet, else count an evaluation without progress."""
+        self.model.eval()
+        live = None
+        if self._ema:
+            live = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+            self.model.load_state_dict(self._ema)
+        with torch.no_grad(), self._autocast():
+            found = self.evaluate(self.model)
+        # Equal scores are told apart by the loss: accuracy on few rows takes few values.
+        best = position.best_score is None or (found.score, -found.loss) > (
+            position.best_score,
+            -(position.best_loss if position.best_loss is not None else math.inf),
+        )
+        if best:
+            self._best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
+            position = replace(
+                position, best_step=position.step, best_score=found.score, best_loss=found.loss, stale=0
+            )
+        else:
+            stale = position.stale + 1
+            drops = position.drops
+            if self.settings.schedule == "plateau" and stale % max(self.settings.patience // 3, 2) == 0:
+                drops += 1
+            position = replace(position, stale=stale, drops=drops)
+        if live is not None:
+            self.model.load_state_dict(live)
+        self.model.train()
+        self.events(
+            "evaluation",
+            step=position.step,
+            epoch=position.epoch,
+            loss=found.loss,
+            metrics=dict(found.metrics),
+            best=best,
+        )
+        return position
+
+    def _save(self, position: Position) -> None:
+        assert self.checkpoints is not None
+        tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
+        tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.tensors().items()}
+        tensors |= {f"best/{name}": tensor for name, tensor in self._best.items()}
+        tensors |= {f"ema/{name}": tensor for name, tensor in self._ema.items()}
+        self.checkpoints.save(position.step, tensors | random_states(), {"position": asdict(position)})
+
+    def _resume(self) -> Position:
+        """Go to where the newest checkpoint was; the start when there is none."""
+        found = self.checkpoints.newest() if self.checkpoints is not None else None
+        if found is None:
+            return Position()
+        tensors, state = found
+
+        def part(prefix: str) -> dict[str, Tensor]:
+            size = len(prefix)
+            return {name[size:]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
+
+        self.model.load_state_dict(part("model/"))
+        self.optimizer.load({name: tensor.to(self.device) for name, tensor in part("optimizer/").items()})
+        self._best = {name: tensor.to(self.device) for name, tensor in part("best/").items()}
+        self._ema = {name: tensor.to(self.device) for name, tensor in part("ema/").items()}
+        set_random_states(tensors)
+        known: dict[str, Any] = state["position"]
+        self.events("resume", step=known["step"])
+        return Position(**known)

@@ -1,0 +1,1 @@
+"""The verbs that join the parts: train, predict, evaluate and the rest."""

@@ -1,0 +1,65 @@
+"""`evaluate`: a model and rows with the truth in; metrics with intervals out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainwright.data.encoded import TARGET
+from trainwright.evaluation.judge import judge
+from trainwright.foundation.errors import DataError
+from trainwright.workshop.judging import sample_of
+from trainwright.workshop.model import Model, open_data
+from trainwright.workshop.predict import load_model
+from trainwright.workshop.run import Run
+
+
+def evaluate(model: Model | Run | str | Path, data: Any) -> dict[str, Any]:
+    """Judge a model on rows that it was not trained on.
+
+    Args:
+        model: a model, a run, or the folder of either.
+        data: file, folder, glob, URL or frame with the input columns and the target.
+
+    Returns:
+        {"data", "rows", "set_aside", "targets": {target: {"metric", "metrics": {metric: {"value", "low",
+        "high"}}, "confusion", "per_class", …}}}: what a run's `evaluation.json` says, without baselines.
+
+    Raises:
+        DataError: a column is missing, or no row has a target.
+    """
+    loaded = load_model(model)
+    table = open_data(data)
+    loaded.check_columns(table, targets=True)
+    scores: dict[str, list[Any]] = {name: [] for name in loaded.tasks}
+    truth: dict[str, list[Any]] = {name: [] for name in loaded.tasks}
+    set_aside = len(table.quarantined)
+    for chunk in loaded.encoding.chunks(table, loaded.context(table)):
+        usable = np.setdiff1d(np.arange(chunk.num_rows), np.fromiter(chunk.broken, dtype=np.int64))
+        set_aside += chunk.num_rows - len(usable)
+        found = loaded.scores(chunk, usable)
+        for name in loaded.tasks:
+            scores[name].append(found[name])
+            truth[name].append(np.asarray(chunk.arrays[TARGET + name])[usable])
+    if not any(len(part) for part in next(iter(truth.values()))):
+        raise DataError(
+            "no row can be judged", where=table.name, fix="give rows with a target the model knows"
+        )
+    settings = loaded.recipe.evaluation
+    targets: dict[str, Any] = {}
+    for name, task in loaded.tasks.items():
+        sample = sample_of(
+            task, np.concatenate(truth[name]), np.concatenate(scores[name]), coverage=settings.coverage
+        )
+        targets[name] = judge(
+            sample,
+            settings=settings,
+            metrics=task.metrics,
+            classes=task.classes,
+            threshold=task.state().get("threshold"),
+            temperature=task.state().get("temperature"),
+            seed=loaded.recipe.seed,
+        )
+    return {"data": table.name, "rows": table.num_rows, "set_aside": set_aside, "targets": targets}

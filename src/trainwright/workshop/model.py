@@ -1,0 +1,236 @@
+"""A model folder: weights, transforms, tasks, recipe; loads anywhere and executes nothing it holds."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import polars as pl
+
+from trainwright.data.batch_plan import plan_batches
+from trainwright.data.encoded import Array, EncodedRows
+from trainwright.data.open import open_table
+from trainwright.data.table import Table
+from trainwright.features.base import Context
+from trainwright.features.encoding import Encoding
+from trainwright.foundation.devices import choose_device, num_cpus
+from trainwright.foundation.errors import DataError, ModelFolderError, nearest
+from trainwright.foundation.paths import write_atomic, write_json
+from trainwright.recipe.recipe import DataSettings, Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainwright.models.multimodal import MultimodalModel
+    from trainwright.tasks.base import Task
+
+FILES = (
+    "model.safetensors",
+    "transforms.json",
+    "transforms.safetensors",
+    "tasks.json",
+    "recipe.yaml",
+    "card.md",
+)
+
+
+UNREAD = "not predicted"
+"""Prediction column that says why a row has no prediction; null for all others."""
+
+
+class Model:
+    """A trained model.
+
+    Attributes:
+        recipe: what it was made from.
+        encoding: fitted transforms.
+        tasks: task of each target, calibrated.
+        network: the torch module, in evaluation mode.
+        path: the folder it came from; None while it has none.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        encoding: Encoding,
+        tasks: Mapping[str, Task],
+        network: MultimodalModel,
+        *,
+        path: Path | None = None,
+    ) -> None:
+        self.recipe = recipe
+        self.encoding = encoding
+        self.tasks = dict(tasks)
+        self.network = network.eval()
+        self.path = path
+
+    @classmethod
+    def load(cls, folder: str | Path, *, device: str = "auto") -> Model:
+        """Load a model folder after checking it against its manifest.
+
+        Raises:
+            ModelFolderError: it is no model folder, a byte has changed, or a newer version wrote it.
+        """
+        from safetensors.torch import load_file
+
+        from trainwright.recipe.reader import read_recipe
+        from trainwright.reporting.manifest import check_manifest
+        from trainwright.workshop.assemble import assemble, make_tasks
+
+        folder = Path(folder)
+        check_manifest(folder)
+        recipe = read_recipe(folder / "recipe.yaml").recipe
+        encoding = Encoding.load(folder)
+        tasks = make_tasks(recipe, encoding)
+        network = assemble(recipe, encoding, tasks)
+        try:
+            states = json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
+            for name, task in tasks.items():
+                task.load(states[name])
+            network.load_state_dict(load_file(folder / "model.safetensors"))
+        except (OSError, ValueError, KeyError, RuntimeError) as error:
+            raise ModelFolderError(
+                f"the weights do not fit the recipe ({str(error).splitlines()[0]})",
+                where=str(folder),
+                fix="use an undamaged copy of the folder",
+            ) from error
+        return cls(recipe, encoding, tasks, network.to(choose_device(device)), path=folder)
+
+    def save(self, folder: Path) -> None:
+        """Write weights, transforms, tasks and recipe into a folder; card and manifest come after."""
+        from safetensors.torch import save_file
+
+        from trainwright.recipe.writer import dump_recipe
+
+        save_file(
+            {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()},
+            folder / "model.safetensors",
+        )
+        self.encoding.save(folder)
+        write_json(folder / "tasks.json", {name: task.state() for name, task in self.tasks.items()})
+        # With the shape of a pretrained encoder written out: loading needs no checkpoint.
+        whole = self.recipe.model_copy(update={"model": self.network.architecture()})
+        write_atomic(folder / "recipe.yaml", dump_recipe(whole))
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return next(self.network.parameters()).device
+
+    def predict(self, data: Any, *, probabilities: bool = True) -> Any:
+        """Predict for a frame, file, folder or anything else that `train` takes.
+
+        Args:
+            data: rows with at least the input columns; others are ignored.
+            probabilities: also return a probability for each class, and an interval for each number.
+
+        Returns:
+            One row for each row given, in the same order: a pandas frame for a pandas frame, else a polars
+            one. Rows that cannot be read are null; a column `not predicted` then says why.
+        """
+        table = open_data(data)
+        frames = [frame for frame, _ in self.predict_chunks(table, probabilities=probabilities)]
+        result = pl.concat(frames)
+        if result[UNREAD].null_count() == len(result):
+            result = result.drop(UNREAD)
+        if type(data).__module__.split(".")[0] == "pandas":
+            return result.to_pandas().set_index(data.index)
+        return result
+
+    def predict_chunks(
+        self, table: Table, *, probabilities: bool = True
+    ) -> Iterator[tuple[pl.DataFrame, dict[str, dict[str, int]]]]:
+        """Yield predictions chunk by chunk, in bounded memory, with what happened to values in each chunk."""
+        self.check_columns(table)
+        for chunk in self.encoding.chunks(table, self.context(table), targets=False):
+            scores = self.scores(chunk)
+            columns: dict[str, Any] = {}
+            for name, task in self.tasks.items():
+                made = task.frame(scores[name])
+                columns |= made if probabilities else {name: made[name]}
+            why = pl.Series(UNREAD, _reasons(chunk), dtype=pl.String)
+            known = [pl.when(why.is_null()).then(pl.col(name)).alias(name) for name in columns]
+            frame = pl.DataFrame(columns).with_columns(known).with_columns(why)
+            yield frame, chunk.counts
+
+    def context(self, table: Table) -> Context:
+        """Return what the transforms need beside a table's values."""
+        return Context(root=table.root, seed=self.recipe.seed, workers=num_cpus())
+
+    def scores(self, rows: EncodedRows, index: Array | None = None) -> dict[str, Array]:
+        """Return each target's scores for encoded rows, in the order of the rows.
+
+        Args:
+            rows: encoded rows.
+            index: the rows wanted; all of them without.
+        """
+        import torch
+
+        index = np.arange(rows.num_rows) if index is None else index
+        found: dict[str, list[Array]] = {name: [] for name in self.tasks}
+        order: list[Array] = []
+        lengths = rows.lengths()
+        plan = plan_batches(
+            len(index),
+            batch=self.evaluation_batch,
+            shuffle=False,
+            lengths=None if lengths is None else lengths[index],
+        )
+        with torch.inference_mode():
+            for number in range(len(plan)):
+                batch = rows.batch(index[plan[number]]).to(self.device)
+                outputs = self.network(batch.inputs)
+                for name, task in self.tasks.items():
+                    found[name].append(task.scores(outputs[name]).float().cpu().numpy())
+                order.append(plan[number])
+        if not order:
+            return {
+                name: task.scores(torch.zeros(0, 1, task.outputs)).numpy()
+                for name, task in self.tasks.items()
+            }
+        back = np.argsort(np.concatenate(order), kind="stable")
+        return {name: np.concatenate(parts)[back] for name, parts in found.items()}
+
+    @property
+    def evaluation_batch(self) -> int:
+        """Rows a step when no gradient is kept: four times as many as in training."""
+        return max(4 * (self.recipe.training.batch or 64), 256)
+
+    def check_columns(self, table: Table, *, targets: bool = False) -> None:
+        """Refuse rows that lack a column, and name the nearest one there is.
+
+        Raises:
+            DataError: a column is missing; it is never made up.
+        """
+        needed = [*self.encoding.columns, *(self.encoding.targets if targets else ())]
+        missing = [name for name in needed if name not in table.schema]
+        if not missing:
+            return
+        near = nearest(missing[0], [name for name in table.schema if name not in needed])
+        more = f" (and {len(missing) - 1} more)" if len(missing) > 1 else ""
+        raise DataError(
+            f"there is no column '{missing[0]}'{more}, which the model was trained with",
+            where=table.name,
+            fix=f"rename '{near}' to '{missing[0]}'"
+            if near
+            else "add the column; leave single cells empty where unknown",
+        )
+
+
+def _reasons(rows: EncodedRows) -> list[str | None]:
+    reasons: list[str | None] = [None] * rows.num_rows
+    for row, (column, reason) in rows.broken.items():
+        reasons[row] = f"column '{column}': {reason}"
+    return reasons
+
+
+def open_data(data: Any) -> Table:
+    """Open what a verb was given: a path, several paths, or a frame."""
+    if isinstance(data, Path):
+        data = str(data)
+    if isinstance(data, str) or (isinstance(data, list | tuple) and data and isinstance(data[0], str)):
+        return open_table(DataSettings(path=data if isinstance(data, str) else tuple(data)))
+    return open_table(data)

@@ -1,0 +1,156 @@
+"""`predict`: a model and new rows in; a frame or a file of predictions out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from trainwright.data.table import Table
+from trainwright.foundation.errors import DataError, UserError, did_you_mean
+from trainwright.foundation.paths import make_folder, writing
+from trainwright.workshop.model import UNREAD, Model, open_data
+from trainwright.workshop.progress import Console
+from trainwright.workshop.run import Run
+
+FORMATS = (".csv", ".jsonl", ".parquet")
+
+
+def predict(
+    model: Model | Run | str | Path,
+    data: Any,
+    output: str | Path | None = None,
+    *,
+    probabilities: bool = True,
+    keep: Sequence[str] = (),
+    quiet: bool = True,
+) -> Any:
+    """Predict for new rows.
+
+    Args:
+        model: a model, a run, or the folder of either.
+        data: file, folder, glob, URL or frame with at least the columns that the model was trained on.
+        output: file to write, .csv, .jsonl or .parquet; it is written chunk by chunk, whatever its size.
+        probabilities: also give a probability for each class, and an interval for each number.
+        keep: columns of the data to copy in front of the predictions.
+        quiet: do not say on standard error what was noticed.
+
+    Returns:
+        A frame with one row for each row of the data, in order; with `output`, the path written.
+
+    Raises:
+        UserError: the data lacks a column, the output has an unknown ending, the model is damaged.
+    """
+    loaded = load_model(model)
+    if output is None and not keep:
+        return loaded.predict(data, probabilities=probabilities)
+    table = open_data(data)
+    unknown = [name for name in keep if name not in table.schema]
+    if unknown:
+        raise DataError(
+            f"there is no column '{unknown[0]}' to keep",
+            where=table.name,
+            fix=did_you_mean(unknown[0], list(table.schema)),
+        )
+    console = Console(quiet=quiet)
+    frames = _frames(loaded, table, keep, probabilities, console)
+    if output is None:
+        return pl.concat(list(frames))
+    return write_frames(frames, Path(output))
+
+
+def load_model(model: Model | Run | str | Path) -> Model:
+    """Return a model from whatever names one."""
+    if isinstance(model, Model):
+        return model
+    if isinstance(model, Run):
+        return model.model
+    folder = Path(model)
+    inner = folder / "model"
+    return Model.load(inner if inner.is_dir() else folder)
+
+
+def _frames(
+    model: Model, table: Table, keep: Sequence[str], probabilities: bool, console: Console
+) -> Iterator[pl.DataFrame]:
+    start, failed = 0, 0
+    counts: dict[tuple[str, str], int] = {}
+    for frame, noted in model.predict_chunks(table, probabilities=probabilities):
+        for column, what in noted.items():
+            for word, count in what.items():
+                counts[column, word] = counts.get((column, word), 0) + count
+        failed += len(frame) - frame[UNREAD].null_count()
+        rows = np.arange(start, start + len(frame))
+        start += len(frame)
+        yield pl.concat([table.take(rows, list(keep)), frame], how="horizontal") if keep else frame
+    for (column, word), count in counts.items():
+        console.say(f"{count:,} values in column '{column}': {word}.")
+    if failed:
+        console.say(f"{failed:,} of {start:,} rows could not be predicted; column '{UNREAD}' says why.")
+    if table.quarantined:
+        console.say(
+            f"{len(table.quarantined):,} lines of {table.name} could not be read and are not in the output."
+        )
+
+
+def write_frames(frames: Iterator[pl.DataFrame], path: Path) -> Path:
+    """Write frames one behind another into one file, whole or not at all.
+
+    Raises:
+        UserError: the ending is unknown, or the place cannot be written to.
+    """
+    ending = path.suffix.lower()
+    if ending not in FORMATS:
+        raise UserError(
+            f"'{path.name}' does not end in a known format", fix=f"use one of: {', '.join(FORMATS)}"
+        )
+    make_folder(path.parent)
+    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        with writing(path):
+            with _writer(scratch, ending) as write:
+                for frame in frames:
+                    write(frame)
+            scratch.replace(path)
+    finally:
+        scratch.unlink(missing_ok=True)
+    return path
+
+
+@contextmanager
+def _writer(path: Path, ending: str) -> Iterator[Any]:
+    if ending == ".parquet":
+        import pyarrow.parquet as pq
+
+        writer: Any = None
+        try:
+
+            def write(frame: pl.DataFrame) -> None:
+                nonlocal writer
+                arrow = frame.to_arrow()
+                if writer is None:
+                    writer = pq.ParquetWriter(path, arrow.schema)
+                writer.write_table(arrow)
+
+            yield write
+        finally:
+            if writer is not None:
+                writer.close()
+        return
+    with path.open("wb") as stream:
+        first = True
+
+        def write_text(frame: pl.DataFrame) -> None:
+            nonlocal first
+            if ending == ".csv":
+                frame.write_csv(stream, include_header=first)
+            else:
+                frame.write_ndjson(stream)
+            first = False
+
+        yield write_text

@@ -1,0 +1,220 @@
+"""From a recipe to tensors: open, look, split, fit, encode; everything before the model."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainwright.data.encoded import Array, EncodedRows, open_encoded
+from trainwright.data.infer import infer_schema
+from trainwright.data.open import open_table
+from trainwright.data.schema import Schema
+from trainwright.data.split import PARTS, Split, make_split
+from trainwright.data.table import Quarantined, Table
+from trainwright.features.base import FEATURES, Context, Feature, check_options
+from trainwright.features.encoding import Encoding
+from trainwright.foundation.devices import num_cpus
+from trainwright.foundation.errors import DataError
+from trainwright.foundation.hashing import json_hash
+from trainwright.foundation.paths import cache_folder, whole_folder, write_atomic
+from trainwright.recipe.recipe import FeatureSettings, Recipe
+
+_FORMAT = 1
+"""Version of the encoded cache; raised when encoding changes."""
+
+_IN_MEMORY_BYTES = 768 * 2**20
+"""Encoded rows up to this size are read into memory: gathering a batch from there is the fastest."""
+
+_CACHE_BYTES = 50 * 2**30
+"""The oldest encoded tables are removed beyond this."""
+
+
+@dataclass
+class Prepared:
+    """Data that is ready for training.
+
+    Attributes:
+        recipe: with the feature type of every column filled in.
+        table: the raw rows.
+        schema: what each column is and why.
+        split: which rows are for what, broken ones taken out.
+        encoding: fitted transforms.
+        rows: encoded rows.
+        context: root, seed and threads for encoding.
+        quarantined: rows set aside, by reading and by encoding.
+        seconds: step → time it took.
+        cached: the encoded rows came from an earlier run.
+    """
+
+    recipe: Recipe
+    table: Table
+    schema: Schema
+    split: Split
+    encoding: Encoding
+    rows: EncodedRows
+    context: Context
+    quarantined: list[Quarantined]
+    seconds: dict[str, float] = field(default_factory=dict)
+    cached: bool = False
+
+
+def prepare(recipe: Recipe, source: Any = None, *, base: Path | None = None) -> Prepared:
+    """Open the data of a recipe and make it ready.
+
+    Args:
+        recipe: what the user asked for.
+        source: a frame in memory, instead of `recipe.data`.
+        base: folder that relative paths of the recipe start from.
+
+    Raises:
+        DataError: nothing can be learned from this data, and why.
+    """
+    began = time.monotonic()
+    table = open_table(recipe.data if source is None else source, base=base)
+    schema = infer_schema(table, inputs=recipe.inputs, targets=recipe.targets, seed=recipe.seed)
+    seconds = {"open": time.monotonic() - began}
+    began = time.monotonic()
+    split = make_split(table, schema, recipe.split, recipe.seed, usable=_with_targets(table, schema))
+    context = Context(root=table.root, seed=recipe.seed, workers=num_cpus())
+    encoding, rows, cached = encode(table, schema, split, context)
+    quarantined = [*table.quarantined, *_set_aside(table, rows)]
+    _check_quarantine(quarantined, table, recipe.data.quarantine_limit)
+    split = split.without(np.fromiter(rows.broken, dtype=np.int64, count=len(rows.broken)))
+    for part in ("training", "validation"):
+        if len(split.indices[part]) == 0:
+            raise DataError(
+                f"no usable rows are left for {part}", where=table.name, fix="give more rows or another split"
+            )
+    seconds["encode"] = time.monotonic() - began
+    filled = recipe.model_copy(
+        update={
+            "inputs": _settings(encoding.inputs, recipe.inputs),
+            "targets": _settings(encoding.targets, recipe.targets),
+        }
+    )
+    return Prepared(filled, table, schema, split, encoding, rows, context, quarantined, seconds, cached)
+
+
+def encode(
+    table: Table, schema: Schema, split: Split, context: Context
+) -> tuple[Encoding, EncodedRows, bool]:
+    """Fit the transforms and encode the table, or take both from the cache of an earlier run."""
+    encoding = Encoding(_features(schema, "input"), _features(schema, "target"))
+    training = split.indices["training"]
+    key = json_hash(
+        [_FORMAT, table.fingerprint, encoding.hash(), json_hash(training.tobytes().hex()), context.seed]
+    )
+    folder = cache_folder("encoded") / key
+    cached = (folder / "complete").exists()
+    if cached:
+        encoding = Encoding.load(folder)
+    else:
+        encoding.fit(table, training, context)
+        with whole_folder(folder) as scratch:
+            encoding.save(scratch)
+            encoding.encode_to(scratch, table, context)
+            write_atomic(scratch / "complete", "")
+        _prune(folder)
+    return encoding, open_encoded(folder).in_memory(_IN_MEMORY_BYTES), cached
+
+
+def describe(prepared: Prepared) -> dict[str, Any]:
+    """Return what `data.json` holds."""
+    table, schema, split = prepared.table, prepared.schema, prepared.split
+    reasons = Counter(row.reason for row in prepared.quarantined)
+    return {
+        "name": table.name,
+        "fingerprint": table.fingerprint,
+        "rows": table.num_rows,
+        "columns": schema.to_json(),
+        "split": {
+            "method": split.method,
+            "column": split.column,
+            "rows": {part: len(split.indices[part]) for part in PARTS},
+            "notes": list(split.notes),
+        },
+        "quarantined": {
+            "count": len(prepared.quarantined),
+            "reasons": [{"reason": reason, "count": count} for reason, count in reasons.most_common(20)],
+        },
+        "notes": list(table.notes),
+        "counts": prepared.rows.counts,
+    }
+
+
+def quarantine_lines(quarantined: list[Quarantined]) -> str:
+    """Return the text of `quarantine.jsonl`."""
+    return "".join(json.dumps(vars(row), ensure_ascii=False) + "\n" for row in quarantined)
+
+
+def _features(schema: Schema, role: str) -> dict[str, Feature]:
+    features: dict[str, Feature] = {}
+    for column in schema.columns:
+        if column.role == role:
+            kind = FEATURES[column.type]
+            features[column.name] = kind(column.name, check_options(kind, column.options))
+    return features
+
+
+def _settings(
+    features: Mapping[str, Feature], asked: Mapping[str, FeatureSettings]
+) -> dict[str, FeatureSettings]:
+    return {
+        name: FeatureSettings(type=feature.type, **(asked[name].options if name in asked else {}))
+        for name, feature in features.items()
+    }
+
+
+def _with_targets(table: Table, schema: Schema) -> Array:
+    """Return which rows have at least one target, bool [rows]."""
+    usable = np.zeros(table.num_rows, dtype=bool)
+    for column in schema.columns:
+        if column.role == "target":
+            usable |= table.column(column.name).is_not_null().to_numpy()
+    return usable
+
+
+def _set_aside(table: Table, rows: EncodedRows) -> list[Quarantined]:
+    return [
+        Quarantined(source=table.where(row), position=None, reason=reason, column=column, row=row)
+        for row, (column, reason) in sorted(rows.broken.items())
+    ]
+
+
+def _check_quarantine(quarantined: list[Quarantined], table: Table, limit: float) -> None:
+    total = table.num_rows + sum(row.row is None for row in quarantined)
+    if len(quarantined) <= limit * total:
+        return
+    reasons = Counter(
+        f"column '{row.column}': {row.reason}" if row.column else row.reason for row in quarantined
+    )
+    shown = "; ".join(f"{count} x {reason}" for reason, count in reasons.most_common(3))
+    raise DataError(
+        f"{len(quarantined)} of {total} rows cannot be used ({shown})",
+        where=table.name,
+        fix=f"mend them, or raise data.quarantine_limit above {limit:g}",
+    )
+
+
+def _prune(newest: Path) -> None:
+    """Remove the encoded tables that were made longest ago, beyond the size limit."""
+    folders = sorted(
+        (path for path in newest.parent.iterdir() if path != newest), key=lambda path: -path.stat().st_mtime
+    )
+    total = _size(newest)
+    for folder in folders:
+        total += _size(folder)
+        if total > _CACHE_BYTES:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -1,0 +1,426 @@
+"""`train`: data in; a judged model, a report and a run folder out."""
+
+from __future__ import annotations
+
+import copy
+import datetime
+import math
+import re
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from trainwright.data.batch_plan import BatchPlan, plan_batches
+from trainwright.data.encoded import TARGET, Array, Batch, EncodedRows
+from trainwright.foundation.devices import choose_device, environment
+from trainwright.foundation.errors import UserError
+from trainwright.foundation.paths import make_folder, write_atomic, write_json
+from trainwright.foundation.random import stream_seed
+from trainwright.recipe.budget import Budget
+from trainwright.recipe.recipe import Recipe
+from trainwright.recipe.writer import dump_recipe
+from trainwright.workshop.ask import ask_recipe
+from trainwright.workshop.choices import Choices, choose
+from trainwright.workshop.interrupt import Interrupt
+from trainwright.workshop.prepare import Prepared, describe, prepare, quarantine_lines
+from trainwright.workshop.progress import Console
+from trainwright.workshop.run import Run
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from trainwright.models.multimodal import MultimodalModel
+    from trainwright.tasks.base import Task
+    from trainwright.training.loop import Judgement, Outcome, Trainer
+
+
+def train(
+    data: Any = None,
+    *,
+    target: str | Sequence[str] | None = None,
+    recipe: Recipe | Mapping[str, Any] | str | Path | None = None,
+    run: str | Path | None = None,
+    budget: str | None = None,
+    seed: int | None = None,
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    quiet: bool = True,
+) -> Run:
+    """Train a model and judge it.
+
+    Args:
+        data: a file, folder, glob, URL or frame; or the path of a recipe ending in .yaml.
+        target: column to predict, or several that are learned together.
+        recipe: a recipe, a mapping of its fields, or the path of one; `target` and the other arguments
+            change it.
+        run: run folder to make; by default one under `runs/`.
+        budget: when to stop: "20m", "10 epochs" or "5_000 steps".
+        seed: where every random draw comes from; 0 by default.
+        settings: other fields by dotted name: {"model.size": "tiny"} or ["model.size=tiny"].
+        quiet: say nothing; False shows progress and verdict on standard error.
+
+    Returns:
+        The run: `.model` predicts, `.metrics` judges, `.report` is a file to open.
+
+    Raises:
+        UserError: one sentence that says what to mend.
+    """
+    asked, frame, base = ask_recipe(
+        data, target=target, recipe=recipe, budget=budget, seed=seed, settings=settings
+    )
+    return run_recipe(asked, frame, base=base, folder=run, console=Console(quiet=quiet))
+
+
+def run_recipe(
+    recipe: Recipe,
+    frame: Any = None,
+    *,
+    base: Path | None = None,
+    folder: str | Path | None = None,
+    console: Console | None = None,
+    resumed: bool = False,
+) -> Run:
+    """Carry out a recipe: prepare, train, judge, write.
+
+    Args:
+        recipe: what to do.
+        frame: the rows, where the recipe's data is in memory.
+        base: folder that relative paths of the recipe start from.
+        folder: run folder; must be new or empty unless `resumed`.
+        console: where progress is shown.
+        resumed: go on in an existing run folder.
+    """
+    from trainwright.workshop.judging import judge_run
+
+    console = console or Console(quiet=True)
+    began = time.monotonic()
+    with Interrupt() as interrupt:
+        job = fit_recipe(
+            recipe,
+            frame,
+            base=base,
+            folder=folder,
+            console=console,
+            resumed=resumed,
+            stop=interrupt.requested,
+        )
+    assert job.place is not None and job.outcome is not None
+    with console.working("Judging"):
+        judge_run(
+            job.place, job.model(), job.prepared, job.outcome, budget_seconds=job.choices.seconds, began=began
+        )
+    finished = Run(job.place)
+    console.finished(finished)
+    if finished.interrupted:
+        console.say(f"Stopped early; `trainwright resume {job.place}` goes on from here.")
+    return finished
+
+
+def fit_recipe(
+    recipe: Recipe,
+    frame: Any = None,
+    *,
+    base: Path | None = None,
+    folder: str | Path | None = None,
+    console: Console | None = None,
+    resumed: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+) -> Job:
+    """Carry out a recipe up to the trained model, without judging it.
+
+    Args:
+        recipe, frame, base, folder, console, resumed: as for `run_recipe`.
+        stop: asked before every step; True ends training cleanly.
+    """
+    import torch
+
+    console = console or Console(quiet=True)
+    place = _check_place(Path(folder) if folder else None, resumed=resumed)
+    with console.working("Reading the data"):
+        prepared = prepare(recipe, frame, base=base)
+    console.prepared(prepared)
+    torch.manual_seed(stream_seed(recipe.seed, "model"))
+    job = _make_job(prepared)
+    job.place = make_folder(place or _new_place(prepared))
+    _write_start(job.place, job, prepared, frame)
+    with console.training(job.choices.steps) as listener:
+        job.outcome = _train(job, job.place, [listener], stop)
+    prepared.seconds["train"] = job.outcome.seconds
+    return job
+
+
+@dataclass
+class Job:
+    """A run between preparation and training."""
+
+    recipe: Recipe
+    prepared: Prepared
+    tasks: dict[str, Task]
+    network: MultimodalModel
+    choices: Choices
+    place: Path | None = None
+    outcome: Outcome | None = None
+
+    def model(self) -> Any:
+        """Return the model as it is now."""
+        from trainwright.workshop.model import Model
+
+        return Model(self.recipe, self.prepared.encoding, self.tasks, self.network)
+
+
+@dataclass(frozen=True)
+class TrainingRows:
+    """The batches of the training split (see `training.loop.Batches`)."""
+
+    rows: EncodedRows
+    index: Array
+    batch_size: int
+    seed: int
+    lengths: Array | None
+    tokens: int | None
+    weights: Array | None
+
+    def plan(self, epoch: int) -> BatchPlan:
+        """Return the plan of an epoch."""
+        return plan_batches(
+            len(self.index),
+            batch=self.batch_size,
+            seed=self.seed,
+            epoch=epoch,
+            lengths=self.lengths,
+            tokens=self.tokens,
+            weights=self.weights,
+        )
+
+    def batch(self, rows: Array) -> Batch:
+        """Return the tensors of some rows of the split."""
+        return self.rows.batch(self.index[rows])
+
+
+def _make_job(prepared: Prepared) -> Job:
+    from trainwright.workshop.assemble import assemble, kinds, make_tasks
+
+    recipe, training = prepared.recipe, prepared.split.indices["training"]
+    tasks = make_tasks(recipe, prepared.encoding)
+    network = assemble(recipe, prepared.encoding, tasks)
+    network.to(choose_device(recipe.training.device))
+    choices = choose(
+        recipe.training,
+        kinds=kinds(network),
+        num_rows=len(training),
+        learning_rate=network.learning_rate,
+    )
+    resolved = recipe.model_copy(update={"training": choices.training, "model": network.settings})
+    job = Job(resolved, prepared, tasks, network, choices)
+    if choices.seconds is not None:
+        steps = _steps_in_time(job)
+        settings = resolved.training
+        if steps < choices.steps or settings.budget is None or settings.budget.unit == "seconds":
+            settings = settings.model_copy(update={"budget": Budget(steps, "steps")})
+        job.choices = replace(choices, steps=steps, evaluate_every=min(choices.evaluate_every, steps))
+        job.recipe = resolved.model_copy(update={"training": settings})
+    return job
+
+
+def _steps_in_time(job: Job) -> int:
+    from trainwright.workshop.pace import steps_within
+
+    assert job.choices.seconds is not None
+    clone = copy.deepcopy(job.network)
+
+    def make_trainer() -> Trainer:
+        return _trainer(replace_network(job, clone), None, lambda *_, **__: None, lambda: False)
+
+    return steps_within(
+        job.choices.seconds,
+        job.choices.steps,
+        make_trainer,
+        evaluate_every=job.choices.evaluate_every,
+    )
+
+
+def replace_network(job: Job, network: MultimodalModel) -> Job:
+    """Return the job with another network."""
+    return Job(job.recipe, job.prepared, job.tasks, network, job.choices)
+
+
+def _trainer(
+    job: Job, checkpoints: Any, events: Callable[..., None], stop_requested: Callable[[], bool]
+) -> Trainer:
+    from trainwright.tasks.objective import Objective
+    from trainwright.training.loop import LoopSettings, Trainer
+    from trainwright.workshop.assemble import parameter_groups
+
+    recipe, prepared, settings = job.recipe, job.prepared, job.recipe.training
+    index = prepared.split.indices["training"]
+    lengths = prepared.rows.lengths()
+    weights = _sampling_weights(prepared, index) if settings.sampling == "balanced" else None
+    precision = settings.precision
+    if precision == "auto":
+        precision = "bfloat16" if _device(job.network).type == "cuda" else "float32"
+    assert settings.learning_rate is not None and settings.weight_decay is not None
+    assert settings.batch is not None and settings.early_stopping is not None
+    return Trainer(
+        job.network,
+        parameter_groups(job.network, settings.weight_decay),
+        Objective(
+            job.tasks, smoothing=settings.label_smoothing, mixup=settings.mixup, cutmix=settings.cutmix
+        ),
+        TrainingRows(
+            prepared.rows,
+            index,
+            settings.batch,
+            recipe.seed,
+            None if lengths is None else lengths[index],
+            settings.batch_tokens,
+            weights,
+        ),
+        validation_judge(job),
+        LoopSettings(
+            steps=job.choices.steps,
+            evaluate_every=job.choices.evaluate_every,
+            seed=recipe.seed,
+            optimizer=settings.optimizer,
+            learning_rate=settings.learning_rate,
+            momentum=settings.momentum,
+            schedule=settings.schedule,
+            warmup=round(settings.warmup * job.choices.steps),
+            clip=settings.clip,
+            accumulation=settings.accumulation,
+            l1=settings.l1,
+            ema=settings.ema,
+            patience=settings.early_stopping,
+            # The plan holds the limit; the deadline is for a machine that became twice as slow.
+            deadline=None if job.choices.seconds is None else 2 * job.choices.seconds,
+            checkpoint_seconds=60 * settings.checkpoint_minutes,
+            precision=precision,
+        ),
+        events,
+        checkpoints,
+        stop_requested,
+        job.network.unfreeze,
+    )
+
+
+def _device(network: nn.Module) -> torch.device:
+    return next(network.parameters()).device
+
+
+def _train(
+    job: Job, place: Path, listeners: list[Callable[[dict[str, Any]], None]], stop: Callable[[], bool]
+) -> Outcome:
+    import torch
+
+    from trainwright.training.checkpoint import Checkpoints
+    from trainwright.training.events import EventLog
+
+    events = EventLog(place / "events.jsonl", listeners)
+    parameters = sum(parameter.numel() for parameter in job.network.parameters())
+    events("start", parameters=parameters, steps=job.choices.steps, device=str(_device(job.network)))
+    for field, reason in job.choices.reasons.items():
+        events("note", text=f"training.{field}: {reason}")
+    torch.manual_seed(stream_seed(job.recipe.seed, "training"))
+    try:
+        return _trainer(job, Checkpoints(place / "checkpoints"), events, stop).run()
+    finally:
+        events.close()
+
+
+def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
+    """Return what judges the model on the validation rows: the loss, and each target's headline metric."""
+    from trainwright.tasks.objective import Objective
+    from trainwright.training.loop import Judgement
+    from trainwright.workshop.judging import headline_of, sample_of
+
+    prepared = job.prepared
+    index = prepared.split.indices["validation"]
+    lengths = prepared.rows.lengths()
+    model = job.model()
+    plan = plan_batches(
+        len(index),
+        batch=model.evaluation_batch,
+        shuffle=False,
+        lengths=None if lengths is None else lengths[index],
+    )
+    objective = Objective(job.tasks)
+    headlines = {name: headline_of(job.recipe.evaluation, task) for name, task in job.tasks.items()}
+
+    def judge(network: nn.Module) -> Judgement:
+        total = count = None
+        scores: dict[str, list[Array]] = {name: [] for name in job.tasks}
+        truth: dict[str, list[Array]] = {name: [] for name in job.tasks}
+        for number in range(len(plan)):
+            batch = prepared.rows.batch(index[plan[number]]).to(model.device)
+            outputs = network(batch.inputs)
+            loss = objective.of_outputs(outputs, batch)
+            total = loss.sum if total is None else total + loss.sum
+            count = loss.count if count is None else count + loss.count
+            for name, task in job.tasks.items():
+                scores[name].append(task.scores(outputs[name]).float().cpu().numpy())
+                truth[name].append(batch.targets[name].cpu().numpy())
+        assert total is not None and count is not None
+        metrics: dict[str, float] = {}
+        score = 0.0
+        for name, task in job.tasks.items():
+            metric = headlines[name]
+            value = metric(sample_of(task, np.concatenate(truth[name]), np.concatenate(scores[name])))
+            key = metric.name if len(job.tasks) == 1 else f"{name}: {metric.name}"
+            metrics[key] = value
+            score += metric.sign * value
+        if math.isnan(score):  # one class alone in a small validation part: the loss still tells models apart
+            score = 0.0
+        return Judgement(score, float((total / count.clamp(min=1e-12)).sum()), metrics)
+
+    return judge
+
+
+def _sampling_weights(prepared: Prepared, index: Array) -> Array:
+    """Return a chance for each training row so that the classes of the first target come equally often."""
+    name = next(iter(prepared.encoding.targets))
+    target = np.asarray(prepared.rows.arrays[TARGET + name])[index]
+    if target.dtype.kind != "i":
+        raise UserError(
+            "training.sampling: balanced needs a target with classes",
+            where=f"column '{name}'",
+            fix="set training.sampling to all",
+        )
+    counts = np.bincount(target)
+    weights: Array = 1.0 / np.maximum(counts, 1)[target]
+    return weights
+
+
+def _check_place(place: Path | None, *, resumed: bool) -> Path | None:
+    """Refuse a run folder that holds something, before any work is done."""
+    if place is None:
+        make_folder(Path("runs"))
+    elif not resumed and place.exists() and (not place.is_dir() or any(place.iterdir())):
+        raise UserError(
+            "the run folder is not empty",
+            where=str(place),
+            fix="name another with --run, or go on with `trainwright resume`",
+        )
+    return place
+
+
+def _new_place(prepared: Prepared) -> Path:
+    """Return a folder name that sorts by day and says what it is about: runs/2026-11-22-spam-7f3a."""
+    words = re.sub(r"[^\w]+", "-", Path(prepared.table.name).stem, flags=re.UNICODE).strip("-")[:40] or "run"
+    day = datetime.datetime.now(tz=datetime.UTC).astimezone().date().isoformat()
+    return Path("runs") / f"{day}-{words}-{secrets.token_hex(2)}"
+
+
+def _write_start(place: Path, job: Job, prepared: Prepared, frame: Any) -> None:
+    """Write what is known before training: recipe, data, environment, quarantine."""
+    write_atomic(place / "recipe.yaml", dump_recipe(job.recipe))
+    write_json(place / "data.json", describe(prepared))
+    write_json(place / "environment.json", environment())
+    write_atomic(place / "quarantine.jsonl", quarantine_lines(prepared.quarantined))
+    np.savez_compressed(place / "split.npz", **prepared.split.indices)
+    if frame is not None and not (place / "data.parquet").exists():
+        # A frame is gone when the process ends; resuming and repeating the run need it.
+        prepared.table.take(np.arange(prepared.table.num_rows)).write_parquet(place / "data.parquet")
