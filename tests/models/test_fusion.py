@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -91,6 +91,7 @@ def test_inputs_are_hidden_in_training_only(name: str) -> None:
     assert torch.equal(fusion(vectors, present), fusion(vectors, present))
 
 
+@settings(deadline=None)
 @given(
     rows=st.lists(st.lists(st.booleans(), min_size=3, max_size=3), min_size=1, max_size=20),
     share=st.floats(0.01, 0.99),

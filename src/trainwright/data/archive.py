@@ -33,6 +33,7 @@ RATIO_FROM_BYTES = 64 * 2**20
 """Up to this size no ratio is suspicious: little harm can be done."""
 
 _BLOCK = 1 << 20
+_DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
 _ENDINGS = (".zip", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".gz", ".bz2", ".xz")
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -83,7 +84,9 @@ def check_zip(archive: zipfile.ZipFile, name: str) -> None:
     entries = archive.infolist()
     if len(entries) > MAX_FILES:
         raise _bomb(name, f"it holds more than {MAX_FILES:,} files")
-    _check_size(name, sum(entry.compress_size for entry in entries), sum(entry.file_size for entry in entries))
+    _check_size(
+        name, sum(entry.compress_size for entry in entries), sum(entry.file_size for entry in entries)
+    )
 
 
 def is_archive(path: Path) -> bool:
@@ -109,7 +112,14 @@ def unpack(place: Place) -> Place:
             content.mkdir()
             try:
                 _unpack_into(content, place, counter)
-            except (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile) as error:
+            except (
+                zipfile.BadZipFile,
+                tarfile.TarError,
+                EOFError,
+                lzma.LZMAError,
+                zlib.error,
+                gzip.BadGzipFile,
+            ) as error:
                 raise _damaged(place) from error
             except OSError as error:
                 if error.errno in _DISK_ERRORS:
@@ -136,9 +146,7 @@ def _content(place: Place, folder: Path) -> Place:
 
 
 def _damaged(place: Place) -> DataError:
-    return DataError(
-        "the archive is cut off or damaged", where=place.name, fix="copy or download it again"
-    )
+    return DataError("the archive is cut off or damaged", where=place.name, fix="copy or download it again")
 
 
 def _unpack_into(folder: Path, place: Place, counter: _Counter) -> None:
@@ -214,7 +222,7 @@ def _unpack_tar(folder: Path, archive: tarfile.TarFile, counter: _Counter) -> No
 def _members(archive: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
     while (member := archive.next()) is not None:
         yield member
-        archive.members = []  # else they pile up, however many there are
+        archive.members = []  # type: ignore[attr-defined] # else they pile up, however many there are
 
 
 def _target(folder: Path, name: str, counter: _Counter) -> Path | None:
@@ -224,7 +232,12 @@ def _target(folder: Path, name: str, counter: _Counter) -> Path | None:
         DataError: the name is absolute or leaves the folder.
     """
     path = PurePosixPath(name.replace("\\", "/"))
-    if path.is_absolute() or ".." in path.parts or (path.parts and path.parts[0].endswith(":")) or "\0" in name:
+    if (
+        path.is_absolute()
+        or ".." in path.parts
+        or (path.parts and path.parts[0].endswith(":"))
+        or "\0" in name
+    ):
         raise DataError(
             f"the archive holds a path that leaves the folder: '{name}'",
             where=counter.name,
@@ -238,7 +251,9 @@ def _target(folder: Path, name: str, counter: _Counter) -> Path | None:
 def _copy(stream: IO[bytes], target: Path, counter: _Counter) -> None:
     if target.is_dir():
         raise DataError(
-            f"the archive holds '{target.name}' as a file and as a folder", where=counter.name, fix="pack it again"
+            f"the archive holds '{target.name}' as a file and as a folder",
+            where=counter.name,
+            fix="pack it again",
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     with target.open("wb") as out:

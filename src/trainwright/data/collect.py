@@ -1,4 +1,4 @@
-"""Rows that arrive in frames become a table: in memory while they are few, in a cached Parquet file when not."""
+"""Rows that arrive in frames become a table: in memory while they are few, else in a cached Parquet file."""
 
 from __future__ import annotations
 

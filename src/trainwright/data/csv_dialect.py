@@ -6,12 +6,14 @@ import csv
 import io
 import itertools
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 
 _DELIMITERS = (",", ";", "\t", "|")
+_NEVER = "\x1f"  # the unit separator, which no text holds
 _RECORDS = 500
 
 _FRACTION = re.compile(r"[-+]?\d*\.\d+(?:[eE][-+]?\d+)?")
@@ -43,10 +45,8 @@ class Dialect:
             doublequote=self.escape is None,
         )
         found: list[list[str]] = []
-        try:
+        with suppress(csv.Error):  # a value larger than the module's limit; the records before it tell enough
             found.extend(itertools.islice((record for record in reader if record), _RECORDS))
-        except csv.Error:  # a value larger than the module's limit; the records before it tell enough
-            pass
         return found
 
 
@@ -54,45 +54,73 @@ def sniff(text: str, *, whole: bool, delimiter: str | None = None) -> tuple[Dial
     """Return the dialect of a text and its first records.
 
     For every dialect in question the records are counted that have as many values as the first one, which
-    is the header: the dialect with the largest share wins, then the one with most columns, then the plainer
-    one. A dialect in which the header has one value only counts when there is no other.
+    is the header. Of the ways to quote the one with the largest share of such records wins, then the
+    plainest; of the delimiters the one with the largest share, then the one with most columns. Where the
+    header has one value in all of them the file has one column, whose text may hold any delimiter.
 
     Args:
         text: beginning of the file.
         whole: the text is the whole file; otherwise its last record is cut off and is not looked at.
         delimiter: the delimiter that the user set.
     """
-    best: tuple[tuple[float, int], Dialect, list[list[str]]] | None = None
-    for dialect in _candidates(text, delimiter):
+    delimiters = _DELIMITERS if delimiter is None else (delimiter,)
+    found = [max(_readings(text, mark, whole), key=lambda reading: reading.share) for mark in delimiters]
+    best = max(found, key=lambda reading: (reading.share, reading.width))
+    if best.width > 1:
+        return best.dialect, best.records
+    dialect = _one_column(text, whole=whole) if delimiter is None else best.dialect
+    return dialect, dialect.records(text) or [[text.strip().splitlines()[0]]]
+
+
+@dataclass(frozen=True)
+class _Reading:
+    """A text as a dialect sees it.
+
+    Attributes:
+        dialect: the dialect.
+        records: the first records.
+        width: values in the header.
+        share: share of records that have as many; -1 where the header has a single one.
+    """
+
+    dialect: Dialect
+    records: list[list[str]]
+    width: int
+    share: float
+
+
+def _readings(text: str, delimiter: str, whole: bool) -> Iterator[_Reading]:
+    """Yield what the ways to quote make of a text, the plainest first."""
+    for dialect in _ways_to_quote(text, delimiter):
         records = dialect.records(text)
         if not whole and 1 < len(records) < _RECORDS:
             records = records[:-1]
-        if not records:
-            continue
-        width = len(records[0])
-        share = sum(len(record) == width for record in records) / len(records)
-        score = (round(share, 3), width) if width > 1 else (-1.0, 1)
-        if best is None or score > best[0]:
-            best = (score, dialect, records)
-    if best is None:  # no record is short enough for the csv module: the first line is the header
-        dialect = Dialect(delimiter or ",")
-        return dialect, [text.strip().splitlines()[0].split(dialect.delimiter)]
-    return best[1], best[2]
+        width = len(records[0]) if records else 0
+        fitting = sum(len(record) == width for record in records)
+        yield _Reading(dialect, records, width, round(fitting / len(records), 3) if width > 1 else -1.0)
 
 
-def _candidates(text: str, delimiter: str | None) -> list[Dialect]:
-    delimiters = _DELIMITERS if delimiter is None else (delimiter,)
-    found = []
-    for mark in delimiters:
-        found.append(Dialect(mark))
-        if '\\"' in text:
-            found.append(Dialect(mark, escape="\\"))
-        header = text.lstrip().split("\n", 1)[0].strip().split(mark)
-        if all(len(value) > 1 and value[0] == value[-1] == "'" for value in header):
-            found.append(Dialect(mark, quote="'"))
-        if '"' in text:
-            found.append(Dialect(mark, quote=None))
-    return found
+def _ways_to_quote(text: str, delimiter: str) -> Iterator[Dialect]:
+    header = text.lstrip().split("\n", 1)[0].strip().split(delimiter)
+    if all(len(value) > 1 and value[0] == value[-1] == "'" for value in header):
+        yield Dialect(delimiter, quote="'")
+    yield Dialect(delimiter)
+    if '\\"' in text:
+        yield Dialect(delimiter, escape="\\")
+    if '"' in text:
+        yield Dialect(delimiter, quote=None)
+
+
+def _one_column(text: str, *, whole: bool) -> Dialect:
+    """Return the dialect of a file with one column; quotes mean nothing where they do not come in pairs."""
+    strict = csv.reader(io.StringIO(text, newline=""), delimiter=_NEVER, strict=True)
+    try:
+        for _ in itertools.islice(strict, _RECORDS):
+            pass
+    except csv.Error as error:
+        if whole or "unexpected end" not in str(error):
+            return Dialect(_NEVER, quote=None)
+    return Dialect(_NEVER)
 
 
 def lacks_header(records: Sequence[Sequence[str]]) -> bool:
@@ -103,7 +131,9 @@ def lacks_header(records: Sequence[Sequence[str]]) -> bool:
     are named so.
     """
     header = [value.strip() for value in records[0]]
-    rows = [record for record in records[1:] if len(record) == len(header) and list(record) != list(records[0])]
+    rows = [
+        record for record in records[1:] if len(record) == len(header) and list(record) != list(records[0])
+    ]
     if not rows:
         return False
     columns = list(zip(*rows, strict=True))

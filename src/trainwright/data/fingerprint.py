@@ -36,7 +36,7 @@ class Fingerprint:
             whole.update(repr((name, self._kinds[name])).encode())
             for path in sorted(streams):
                 whole.update(repr((path, streams[path].hexdigest())).encode())
-        return whole.hexdigest()
+        return str(whole.hexdigest())
 
     def _feed(self, streams: dict[str, Any], path: str, series: pl.Series) -> None:
         """Hash nulls, lengths and values as streams of their own, so that chunks can be cut anywhere."""

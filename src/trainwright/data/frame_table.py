@@ -26,6 +26,7 @@ class FrameTable:
         quarantined: rows that could not be read.
         notes: what the reader noticed.
         origin: how rows are numbered in the source; from 0 by default.
+        named_by: column whose value finds a row again better than a number: the path of a file.
         salt: hash of content that the rows only point to, such as media files.
 
     Raises:
@@ -42,6 +43,7 @@ class FrameTable:
         quarantined: Sequence[Quarantined] = (),
         notes: Sequence[str] = (),
         origin: Origin | None = None,
+        named_by: str | None = None,
         salt: str = "",
     ) -> None:
         self._frame = plain(frame)
@@ -53,6 +55,7 @@ class FrameTable:
         self.schema: Mapping[str, pl.DataType] = dict(self._frame.schema)
         self.num_rows = len(frame)
         self._origin = origin or Origin(name)
+        self._named_by = named_by
         self._salt = salt
 
     @cached_property
@@ -78,4 +81,6 @@ class FrameTable:
 
     def where(self, row: int) -> str:
         """Return how a person finds a row again."""
+        if self._named_by is not None:
+            return f"{self.name.rstrip('/')}/{self._frame[row, self._named_by]}"
         return self._origin.where(row)

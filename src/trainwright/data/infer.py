@@ -9,7 +9,7 @@ from trainwright.data.inference.profile import Guess, Profile
 from trainwright.data.inference.sample import confirm, take_profiles
 from trainwright.data.inference.target import TARGET_TYPES, guess_target
 from trainwright.data.schema import Column, Role, Schema
-from trainwright.data.splits.parts import SAYS_PARTS, columns_of_split
+from trainwright.data.splits.parts import SAYS_PARTS, columns_of_split, may_name_parts
 from trainwright.data.table import Table
 from trainwright.foundation.errors import DataError, did_you_mean
 from trainwright.recipe.recipe import FeatureSettings, SplitSettings
@@ -53,7 +53,11 @@ def infer_schema(
             return guess_target(profiles[name], root=table.root)
         return guess_input(profiles[name], root=table.root, asked=name in inputs)
 
-    names = [name for name in table.schema if not inputs or name in inputs or name in targets]
+    names = [
+        name
+        for name in table.schema
+        if not inputs or name in inputs or name in targets or may_name_parts(name)
+    ]
     profiles = take_profiles(table, names, seed)
     sampled = max(profile.rows for profile in profiles.values())
     guesses = {name: guess(name) for name in names}
@@ -76,7 +80,7 @@ def infer_schema(
             columns.append(_target(profiles[name], guesses[name], targets[name], table))
         elif name in for_split and name not in inputs:
             columns.append(_column(profiles[name], Guess("category", for_split[name]), "left out"))
-        elif name in profiles:
+        elif not inputs or name in inputs:
             columns.append(_input(profiles[name], guesses[name], inputs.get(name, _AUTO)))
         else:
             columns.append(Column(name, "unknown", "left out", "not among the inputs asked for"))

@@ -1,4 +1,4 @@
-"""Several tables of the same columns as one: the files of a glob, or training and test rows in files of their own."""
+"""Several tables of the same columns as one: the files of a glob, or test rows in a file of their own."""
 
 from __future__ import annotations
 
@@ -53,7 +53,9 @@ class JoinedTable:
         self.num_rows = int(self._starts[-1])
         self.part = _parts(tables, parts or [None] * len(tables))
         self.quarantined: Sequence[Quarantined] = [row for table in tables for row in table.quarantined]
-        self.notes = list(dict.fromkeys([*(note for table in tables for note in table.notes), *extra, *notes]))
+        self.notes: Sequence[str] = list(
+            dict.fromkeys([*(note for table in tables for note in table.notes), *extra, *notes])
+        )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -13,8 +13,8 @@ from trainwright.data.source import Place
 from trainwright.foundation.errors import DataError, nearest
 
 _DATABASES = frozenset(
-    "sqlite postgresql postgres mysql mariadb mssql oracle duckdb snowflake bigquery redshift cockroachdb "
-    "clickhouse trino presto databricks".split()
+    {"sqlite", "postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle", "duckdb", "snowflake"}
+    | {"bigquery", "redshift", "cockroachdb", "clickhouse", "trino", "presto", "databricks"}
 )
 """First words of database URLs."""
 
@@ -59,7 +59,7 @@ def locate(location: str, base: Path) -> list[Place]:
         return [_unpacked(Place(str(path), public_name(location), root))]
     path = _under(base, location)
     if not path.exists() and glob.has_magic(location):
-        found = sorted(glob.glob(str(path), recursive=True))
+        found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns)
         places = [_local(Path(one), _named(location, base, Path(one))) for one in found]
         if not places:
             raise DataError("no file is called so", where=location, fix="check the pattern")

@@ -55,6 +55,8 @@ def _read(value: str, root: str | None, max_bytes: int) -> bytes:
         if path.stat().st_size > max_bytes:
             raise _too_large(value, max_bytes)
         return path.read_bytes()
+    except DataError:  # which is a ValueError too
+        raise
     except FileNotFoundError as error:
         raise DataError("the file does not exist", where=value) from error
     except (OSError, ValueError) as error:  # a path may hold a zero byte
@@ -90,7 +92,9 @@ def _fetch(url: str, root: str | None, max_bytes: int, timeout: float) -> bytes:
     """Fetch a URL; one that would open local files is no way round the data folder."""
     scheme = scheme_of(url)
     if scheme not in REMOTE and (root is None or scheme != scheme_of(root)):
-        raise DataError(f"URLs of the kind '{scheme}://' are not opened", where=_shown(url), fix="give a path")
+        raise DataError(
+            f"URLs of the kind '{scheme}://' are not opened", where=_shown(url), fix="give a path"
+        )
     return download_bytes(url, max_bytes=max_bytes, timeout=timeout)
 
 

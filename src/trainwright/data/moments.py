@@ -20,21 +20,25 @@ Array = npt.NDArray[Any]
 SECOND = 1_000_000
 DAY = 86_400 * SECOND
 
-_CLOCK = r"(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
+_SECOND = r"(?::(?P<second>\d{2}(?:[.,]\d{1,9})?))?"
+_CLOCK = rf"(?P<hour>\d{{1,2}}):(?P<minute>\d{{2}}){_SECOND}\s*(?P<half>[AaPp]\.?[Mm]\.?)?"
 _TIME = rf"(?:(?:\s*T|[\s,]+){_CLOCK})?\s*(?:Z|UTC|GMT|[+-]\d{{2}}(?::?\d{{2}})?)?$"
 _WEEKDAY = r"(?:[A-Za-z]{3,9}\.?,?\s+)?"
-_YEAR_FIRST = rf"^(?P<year>\d{{4}})(?:[-/.]|\s*年\s*)(?P<month>\d{{1,2}})(?:(?:[-/.]|\s*月\s*)(?P<day>\d{{1,2}})?\s*日?)?{_TIME}"
+_NAME = r"(?P<name>[A-Za-z]{3})[a-z]*\.?"
+_YEAR = r"(?P<year>\d{4})"
+_DAY = r"(?P<day>\d{1,2})"
+_DIGITS = r"(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?"
 _YEAR_LAST = rf"^(?P<first>\d{{1,2}})[-/.](?P<other>\d{{1,2}})[-/.](?P<year>\d{{4}}|\d{{2}}){_TIME}"
 _PATTERNS = (
-    _YEAR_FIRST,
-    r"^(?P<year>\d{4})(?P<month>\d{2})(?P<day>\d{2})(?:[T ]?(?P<hour>\d{2})(?P<minute>\d{2})(?P<second>\d{2})?)?Z?$",
+    rf"^{_YEAR}(?:[-/.]|\s*年\s*)(?P<month>\d{{1,2}})(?:(?:[-/.]|\s*月\s*){_DAY}?\s*日?)?{_TIME}",
+    rf"^{_YEAR}(?P<month>\d{{2}})(?P<day>\d{{2}})(?:[T ]?{_DIGITS})?Z?$",
     _YEAR_LAST,
-    rf"^{_WEEKDAY}(?P<day>\d{{1,2}})(?:st|nd|rd|th)?[-\s]+(?P<name>[A-Za-z]{{3}})[a-z]*\.?,?[-\s]+(?P<year>\d{{4}}){_TIME}",
-    rf"^{_WEEKDAY}(?P<name>[A-Za-z]{{3}})[a-z]*\.?\s+(?P<day>\d{{1,2}})(?:st|nd|rd|th)?,?\s+(?P<year>\d{{4}}){_TIME}",
+    rf"^{_WEEKDAY}{_DAY}(?:st|nd|rd|th)?[-\s]+{_NAME},?[-\s]+{_YEAR}{_TIME}",
+    rf"^{_WEEKDAY}{_NAME}\s+{_DAY}(?:st|nd|rd|th)?,?\s+{_YEAR}{_TIME}",
     rf"^{_CLOCK}$",
     r"^(?P<seconds>\d{9,10}(?:\.\d+)?)$",
     r"^(?P<milliseconds>\d{12,13})$",
-    r"^(?P<year>\d{4})$",
+    rf"^{_YEAR}$",
 )
 _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
 

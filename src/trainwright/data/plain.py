@@ -31,11 +31,7 @@ def plain(frame: pl.DataFrame) -> pl.DataFrame:
     Raises:
         DataError: a column holds Python objects.
     """
-    changes = [
-        change
-        for name, kind in frame.schema.items()
-        if (change := _change(name, kind)) is not None
-    ]
+    changes = [change for name, kind in frame.schema.items() if (change := _change(name, kind)) is not None]
     return frame.with_columns(changes) if changes else frame
 
 
@@ -109,7 +105,7 @@ def common_schema(schemas: Iterable[Schema]) -> dict[str, pl.DataType]:
 
 
 def _common(one: pl.DataType, other: pl.DataType) -> pl.DataType:
-    if one == other or other == pl.Null:
+    if other in (one, pl.Null):
         return one
     if one == pl.Null:
         return other
@@ -199,8 +195,11 @@ def column_names(raw: Sequence[str | None], *, where: str, notes: list[str]) -> 
     nameless = [new for new, name in zip(names, stripped, strict=True) if not name]
     if nameless:
         called = ", ".join(f"'{name}'" for name in nameless[:5])
-        notes.append(f"{len(nameless)} columns have no name; they are called {called}." if len(nameless) > 1
-                     else f"A column has no name; it is called {called}.")
+        notes.append(
+            f"{len(nameless)} columns have no name; they are called {called}."
+            if len(nameless) > 1
+            else f"A column has no name; it is called {called}."
+        )
     seen: set[str] = set()
     for name in names:
         if name in seen:

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import errno
 import http.client
+import math
+import re
 import threading
 import time
 import urllib.error
@@ -16,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
-from typing import IO, Any, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
 
 from trainwright.data.cache import prune
@@ -26,12 +28,20 @@ from trainwright.foundation.paths import cache_folder, inside, whole_folder, wri
 
 T = TypeVar("T")
 
-REMOTE = frozenset("http https s3 s3a gs gcs az abfs abfss adl oss oci hf webdav webhdfs hdfs ftp sftp".split())
+REMOTE = frozenset(
+    {"http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oss", "oci", "hf"}
+    | {"webdav", "webhdfs", "hdfs", "ftp", "sftp"}
+)
 """Kinds of URL that never open a file of this machine."""
 
 MAX_BYTES = 64 * 2**30
 MAX_FILES = 1_000_000
 _BLOCK = 1 << 20
+_USER = re.compile(r"[^/?#@]*@")
+_ODD_USER = re.compile(r"^[^/?#@]*:.*@")
+"""A password that should have been percent-encoded."""
+
+_PASSWORD = re.compile(r"[^:]+://[^:/@]*:(.+)@")
 _CONNECT_SECONDS = 10.0
 _STALL_SECONDS = 60.0
 """A download that gives nothing for so long has broken off."""
@@ -44,8 +54,19 @@ def scheme_of(url: str) -> str:
 
 def public_name(url: str) -> str:
     """Return a URL as messages may show it: without user, password and query, which may hold keys."""
-    scheme, _, rest = url.partition("://")
-    return f"{scheme}://{rest.partition('?')[0].partition('#')[0].rpartition('@')[2]}"
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return url
+    rest = _USER.sub("", rest) if _USER.match(rest) else _ODD_USER.sub("", rest)
+    return f"{scheme}://{rest.partition('?')[0].partition('#')[0]}"
+
+
+def without_password(text: str, url: str) -> str:
+    """Return a message with the password of a URL blotted out."""
+    found = _PASSWORD.match(url)
+    for word in {found[1], unquote(found[1])} if found else set():
+        text = text.replace(word, "***")
+    return text
 
 
 def fetch(url: str) -> Path:
@@ -80,13 +101,13 @@ def download_bytes(url: str, *, max_bytes: int, timeout: float) -> bytes:
         return _within(timeout, read, url)
 
 
-def _pieces(stream: IO[bytes] | Any, url: str, max_bytes: int, seconds: float | None = None) -> Iterator[bytes]:
+def _pieces(stream: Any, url: str, max_bytes: int, seconds: float = math.inf) -> Iterator[bytes]:
     total, began = 0, time.monotonic()
     while block := stream.read(_BLOCK):
         total += len(block)
         if total > max_bytes:
             raise DataError(f"the file is larger than {max_bytes >> 20:,} MB", where=public_name(url))
-        if seconds is not None and time.monotonic() - began > seconds:
+        if time.monotonic() - began > seconds:
             raise DataError(f"the file did not arrive within {seconds:g} seconds", where=public_name(url))
         yield block
 
@@ -98,6 +119,8 @@ def _http(url: str, timeout: float) -> Iterator[Any]:
         request = urllib.request.Request(url, headers={"User-Agent": "trainwright"})
         with urllib.request.urlopen(request, timeout=timeout) as answer:
             yield answer
+    except UserError:  # which is a ValueError too
+        raise
     except urllib.error.HTTPError as error:
         raise DataError(
             f"the server answers {error.code} ({error.reason})", where=name, fix="check the address"
@@ -174,9 +197,33 @@ def _check_sizes(found: dict[str, Any], url: str) -> None:
         )
 
 
+_VERSION_WORDS = (
+    "size",
+    "ETag",
+    "etag",
+    "mtime",
+    "LastModified",
+    "last_modified",
+    "updated",
+    "created",
+    "md5Hash",
+)
+
+
 def _version(entry: dict[str, Any]) -> str:
     """Return what changes when a remote file does, as far as its file system says."""
-    words = ("size", "ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "created", "md5Hash", "checksum")
+    words = (
+        "size",
+        "ETag",
+        "etag",
+        "mtime",
+        "LastModified",
+        "last_modified",
+        "updated",
+        "created",
+        "md5Hash",
+        "checksum",
+    )
     return repr([(word, entry[word]) for word in words if word in entry])
 
 
@@ -199,7 +246,9 @@ def _told(url: str) -> Iterator[None]:
     except ImportError as error:
         reason = str(error).splitlines()[0].rstrip(".")
         raise DataError(
-            f"'{scheme_of(url)}://' needs a package that is not installed", where=name, fix=reason[:1].lower() + reason[1:]
+            f"'{scheme_of(url)}://' needs a package that is not installed",
+            where=name,
+            fix=reason[:1].lower() + reason[1:],
         ) from error
     except FileNotFoundError as error:
         raise DataError("there is no such file", where=name, fix="check the address") from error
@@ -256,10 +305,11 @@ def _safe(name: str) -> str:
 
 def _unreachable(url: str, reason: object) -> DataError:
     text = (str(reason).strip().splitlines() or ["no reason given"])[0].rstrip(".")
-    secret = urlsplit(url).password
-    if secret:
-        text = text.replace(secret, "***")
-    return DataError(f"it cannot be reached ({text})", where=public_name(url), fix="check the address and the network")
+    return DataError(
+        f"it cannot be reached ({without_password(text, url)})",
+        where=public_name(url),
+        fix="check the address and the network",
+    )
 
 
 def _broken_off(url: str) -> DataError:

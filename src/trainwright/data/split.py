@@ -12,7 +12,7 @@ from trainwright.data.splits.drawing import Array, Drawing, class_target
 from trainwright.data.splits.parts import PARTS
 from trainwright.data.splits.ways import SPLITTERS
 from trainwright.data.table import Table
-from trainwright.foundation.errors import DataError, RecipeError, did_you_mean
+from trainwright.foundation.errors import DataError, did_you_mean
 from trainwright.recipe.recipe import SplitSettings
 
 __all__ = ["PARTS", "Split", "make_split"]
@@ -64,14 +64,7 @@ def make_split(
 
     Raises:
         DataError: a column is missing or unfit, or a part would be empty.
-        RecipeError: the shares leave nothing for training.
     """
-    if settings.validation + settings.test >= 1:
-        raise RecipeError(
-            f"validation ({settings.validation:g}) and test ({settings.test:g}) leave nothing for training",
-            where="split",
-            fix="give shares that add up to less than 1",
-        )
     rows = np.arange(table.num_rows) if usable is None else np.flatnonzero(usable)
     method, column = _method(table, schema, settings)
     drawing = Drawing(table, schema, settings, seed, rows)
@@ -102,14 +95,11 @@ def _method(table: Table, schema: Schema, settings: SplitSettings) -> tuple[str,
         if column is None:
             fix = "set split.method to random"
             raise DataError("a stratified split needs a target with classes", where=table.name, fix=fix)
-    if method == "column":
-        column = column or schema.split_column
-    if method == "time" and column is None:
-        dates = [found.name for found in schema.columns if found.type == "date"]
-        column = dates[0] if len(dates) == 1 else None
-    if method in {"group", "time", "column"} and column is None:
-        fix = "name it as split.column in the recipe"
-        raise DataError(f"a split by {method} needs a column", where=table.name, fix=fix)
+    if method == "column" and column is None:
+        column = schema.split_column
+        if column is None:
+            fix = "name it as split.column in the recipe"
+            raise DataError("no column says which part a row belongs to", where=table.name, fix=fix)
     return method, None if method in {"given", "random"} else column
 
 

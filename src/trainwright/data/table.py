@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -67,7 +66,9 @@ class Table(Protocol):
         """Hash of the content; made when it is first asked for."""
         ...
 
-    def chunks(self, columns: Sequence[str] | None = None, *, size: int = CHUNK_ROWS) -> Iterator[pl.DataFrame]:
+    def chunks(
+        self, columns: Sequence[str] | None = None, *, size: int = CHUNK_ROWS
+    ) -> Iterator[pl.DataFrame]:
         """Yield all rows in order, at most `size` at a time."""
         ...
 

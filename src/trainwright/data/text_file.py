@@ -29,9 +29,20 @@ _CHINESE_SHARE = 0.6
 _UTF8_CHARACTER = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
 _HIGH_BYTES = re.compile(rb"[\x80-\xff]+")
 _UTF8_SHARE = 0.9
-"""Of the bytes beyond ASCII in a UTF-8 file with a few broken ones; chance gives other encodings far fewer."""
+"""Of the bytes beyond ASCII in a UTF-8 file with a few broken ones: by chance it is far less."""
 
-_COMMON = ("utf-8", "utf-16", "gb18030", "big5", "shift_jis", "euc_kr", "cp1252", "latin-1", "cp1251", "iso8859-15")
+_COMMON = (
+    "utf-8",
+    "utf-16",
+    "gb18030",
+    "big5",
+    "shift_jis",
+    "euc_kr",
+    "cp1252",
+    "latin-1",
+    "cp1251",
+    "iso8859-15",
+)
 
 
 def text_encoding(path: Path, *, name: str, asked: str | None = None) -> str:

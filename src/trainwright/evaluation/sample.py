@@ -22,6 +22,8 @@ SMALLEST_PROBABILITY = 1e-7
 """Probabilities are kept this far from 0 and 1 in logarithms: the resolution of a float32 near 1, so that
 float32 models and float64 baselines stand under one rule."""
 
+_KEPT_CELLS = 4_000_000  # rows times classes up to which orders are kept: about 30 bytes each
+
 CALIBRATION_BINS = 15
 """Bins of equal width for calibration (Guo et al. 2017)."""
 
@@ -182,10 +184,12 @@ class Sample:
 
     def ranking(self, of_class: int) -> Ranking:
         """Return how a class's members and others are ordered by its score."""
-        if of_class not in self._rankings:
-            member = self.membership(of_class)
-            self._rankings[of_class] = Ranking.of(self.scores[:, of_class], member)
-        return self._rankings[of_class]
+        if of_class in self._rankings:
+            return self._rankings[of_class]
+        ranking = Ranking.of(self.scores[:, of_class], self.membership(of_class))
+        if self.rows * self.classes <= _KEPT_CELLS:
+            self._rankings[of_class] = ranking
+        return ranking
 
 
 @dataclass(frozen=True)

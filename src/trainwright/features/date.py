@@ -50,7 +50,7 @@ class LearnedDate(LearnedInput):
 
 @FEATURES.register("date")
 class DateFeature(LearnedFeature):
-    """A date → dense [rows, d]: trend, sine and cosine of the parts that vary, an indicator of missing values.
+    """A date → dense [rows, d]: trend, sine and cosine of the parts that vary, and an indicator.
 
     The trend is (days - training median) / standard deviation. A missing date is all zeros, which no part
     of a real date is.

@@ -15,7 +15,7 @@ from trainwright.foundation.errors import DataError
 from trainwright.foundation.random import numpy_stream
 
 if TYPE_CHECKING:
-    from polars.datatypes import PolarsDataType  # type: ignore[attr-defined]
+    from polars._typing import PolarsDataType
 
 Result = TypeVar("Result")
 Value = str | bytes | Array | None

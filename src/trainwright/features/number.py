@@ -81,9 +81,9 @@ class NumberFeature(LearnedFeature):
         if self.options.embedding in {"none", "periodic"} or not len(scaled):
             return None
         count = max(2, min(self.options.bins, int(len(scaled) ** 0.5)))
-        edges = np.unique(np.quantile(scaled, np.linspace(0, 1, count + 1)).astype(np.float32)).astype(
-            np.float64
-        )
+        # Real values, not means of neighbours: a column of whole numbers needs no edge between two.
+        edges = np.quantile(scaled, np.linspace(0, 1, count + 1), method="inverted_cdf")
+        edges = np.unique(edges.astype(np.float32)).astype(np.float64)
         gap = _LEAST_GAP * (edges[-1] - edges[0])
         kept = [edges[0]]
         for edge in edges[1:].tolist():  # at most 1,025

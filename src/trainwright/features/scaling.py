@@ -129,7 +129,8 @@ def fit_scale(values: Array, kind: str) -> LinearScale | QuantileScale:
     low, high = (float(scaled.min()), float(scaled.max())) if len(scaled) else (0.0, 0.0)
     reach = (high - low) / 2
     largest = float(np.finfo(np.float32).max)
-    return scale.model_copy(update={"low": max(low - reach, -largest), "high": min(high + reach, largest)})
+    ends = np.clip([low - reach, high + reach], -largest, largest).tolist()
+    return scale.model_copy(update={"low": ends[0], "high": ends[1]})
 
 
 def mean_and_std(values: Array) -> tuple[float, float]:

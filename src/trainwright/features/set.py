@@ -70,7 +70,7 @@ class LearnedLabels(LearnedClasses):
 
 @FEATURES.register("set")
 class SetFeature(LearnedFeature):
-    """Labels → dense [rows, d]: 1 for each label there, rare ones together, an indicator of missing values."""
+    """Labels → dense [rows, d]: 1 for each label, rare ones together, an indicator of missing values."""
 
     type = "set"
     modality = "table"
@@ -146,7 +146,7 @@ class SetFeature(LearnedFeature):
             raise DataError(
                 f"there are {len(counts):,} labels in {len(values):,} training rows",
                 where=where,
-                fix=f"name another column, or set max_classes above {self.options.max_classes:,} if they are meant",
+                fix=f"name another column, or raise max_classes above {self.options.max_classes:,}",
             )
         classes = natural_order(list(counts))
         self.learned_ = LearnedLabels(

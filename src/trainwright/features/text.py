@@ -200,7 +200,7 @@ class TextFeature(LearnedFeature):
         return texts.set(pl.Series(tokens.lengths == 0), None)
 
     def spec(self) -> dict[str, Any]:
-        """Return {"vocabulary", "max_tokens", "pad"}, and "cls", "sep" and "checkpoint", None for one of our own."""
+        """Return {"vocabulary", "max_tokens", "pad", "cls", "sep", "checkpoint"}; ours has no last three."""
         learned: LearnedText = self.learned_
         return {
             "vocabulary": learned.vocabulary,

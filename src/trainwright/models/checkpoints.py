@@ -29,7 +29,7 @@ class Checkpoint:
         processor: how its inputs were prepared: image_mean, image_std, sampling_rate, do_normalize.
     """
 
-    model: nn.Module
+    model: Any  # an nn.Module; transformers is untyped
     shape: dict[str, Any]
     processor: dict[str, Any]
 
@@ -39,7 +39,7 @@ class Checkpoint:
         return {"shape": self.shape, "processor": self.processor}
 
     def setting(self, name: str) -> Any:
-        """Return an entry of the configuration by its common name, whatever this kind of model calls it, or None."""
+        """Return an entry of the configuration by its common name, or None: kinds of model have their own."""
         return getattr(self.model.config, name, None)
 
     @property

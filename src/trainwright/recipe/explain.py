@@ -45,7 +45,9 @@ def find_mistakes(
     unions: dict[KeyPath, dict[KeyPath, ErrorDetails]] = {}
     for details in error.errors(include_url=False):
         path, union = _path(model, details["loc"])
-        (found if union is None else unions.setdefault(union, {})).setdefault(path, details)
+        known = found if union is None else unions.setdefault(union, {})
+        if path not in known or details["type"] == "too_short":  # an empty list is the right type at least
+            known[path] = details
     for branches in unions.values():  # each branch of a union complains: the one that got furthest knows best
         furthest = max(len(path) for path in branches)
         found.update({path: details for path, details in branches.items() if len(path) == furthest})
@@ -149,7 +151,9 @@ def _wanted(kind: Kind | None) -> str:
 def _fix(kind: Kind, value: Any) -> str | None:
     """Return the mending clause, where `what` alone leaves a doubt."""
     annotations = [branch.annotation for branch in kind.branches]
-    if isinstance(value, bool | int | float) and str in annotations:
+    short = kind.shorthand
+    takes_text = str in annotations or (short is not None and short.key is not None)
+    if isinstance(value, bool | int | float) and takes_text:
         return "put quotes around it"
     if isinstance(value, str):
         if kind.choices:

@@ -127,6 +127,10 @@ class _Builder:
         self.check(event, path)
         self.values[path] = _mark(event)
         if isinstance(event, ScalarEvent):
+            if event.implicit[0] and not event.value and path in self.keys:
+                self.values[path] = self.keys[
+                    path
+                ]  # the parser takes an empty value to stand on the next line
             return scalar(event.value) if event.implicit[0] else event.value
         if isinstance(event, MappingStartEvent):
             return self.mapping(path)
@@ -203,7 +207,9 @@ def _at(source: str, mark: Mark) -> str:
 def _syntax_error(error: MarkedYAMLError, source: str) -> RecipeError:
     problem = str(error.problem or error.context or "this is not YAML")
     place = error.problem_mark or error.context_mark
-    if "stream" in problem and error.context_mark is not None:  # what is open, not the end of the file
+    if (
+        "stream" in problem or "expected ':'" in problem
+    ) and error.context_mark is not None:  # what is open, not where it was given up
         place = error.context_mark
     fix = next((fix for words, fix in _FIXES.items() if words in problem), _FIX)
     where = _at(source, (place.line + 1, place.column + 1)) if place is not None else source

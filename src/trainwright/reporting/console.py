@@ -5,11 +5,12 @@ Text from the data is always `rich.text.Text`, never markup: a column called "[r
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainwright.reporting.numbers import clip, count, duration, interval, number, percent, plain, signed
+from trainwright.reporting.numbers import clip, count, duration, interval, number, percent, signed
 from trainwright.reporting.run_documents import one_line, read_run
 from trainwright.reporting.verdict import Verdict, verdict_of
 from trainwright.reporting.words import baseline_title, metric_title, part_title, split_title
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
-_MOST_COLUMNS = 30
+_MOST_COLUMNS = 16
 _MOST_METRICS = 8
 _MOST_REASONS = 3
 _MOST_SETTINGS = 40
@@ -55,18 +56,23 @@ def data_summary(data: Mapping[str, Any]) -> Group:
 
 
 def schema_table(columns: Sequence[Mapping[str, Any]]) -> Table:
-    """Return a line for each column: type, use, missing share, examples and the reason; targets first."""
-    table = _table("column", "taken as", "missing", "examples", "why")
+    """Return a line for each column: type, use, missing share and the reason; targets first."""
+    table = _table("column", "taken as", "missing", "why")
     ordered = sorted(columns, key=lambda column: _ORDER.index(column["role"]))
-    for column in ordered[:_MOST_COLUMNS]:
+    inputs = [column for column in ordered if column["role"] == "input"]
+    # A wide table is summed up: its inputs are alike, while targets and what is left out need a look.
+    hidden = inputs[_MOST_COLUMNS:]
+    shown = [column for column in ordered if not any(column is each for each in hidden)]
+    for column in shown[: 2 * _MOST_COLUMNS]:
         style = {"target": "bold", "left out": "dim"}.get(column["role"], "")
         kind = column["type"] if column["role"] == "input" else f"{column['type']} ({column['role']})"
-        examples = ", ".join(clip(plain(each), 18) for each in (column.get("examples") or [])[:2])
         missing = percent(column["missing"]) if column.get("missing") else ""
-        cells = (clip(column["name"], 40), kind, missing, examples, clip(column.get("reason") or "", 160))
-        table.add_row(*(_text(cell) for cell in cells), style=style)
-    if len(ordered) > _MOST_COLUMNS:
-        table.add_row(_text(f"and {len(ordered) - _MOST_COLUMNS} more", style="dim"))
+        cells = (clip(column["name"], 32), kind, missing, clip(column.get("reason") or "", 160))
+        table.add_row(*map(_text, cells), style=style)
+    if hidden:
+        kinds = Counter(column["type"] for column in hidden)
+        what = ", ".join(f"{number_of} {kind}" for kind, number_of in kinds.most_common())
+        table.add_row(_text("…"), _text(f"and {what}"), style="dim")
     return table
 
 
@@ -82,7 +88,8 @@ def run_summary(run: Path) -> Group:
     documents = read_run(run)
     parts: list[RenderableType] = []
     for name, evaluation in documents.targets.items():
-        parts += [result_table(name, evaluation), _verdict_text(verdict_of(name, evaluation))]
+        verdict = _verdict_text(verdict_of(name, evaluation))
+        parts += [_text(""), result_table(name, evaluation), _text(""), verdict, _text("")]
     total = ((documents.evaluation or {}).get("timings") or {}).get("total")
     paths = [
         ("Report", run / "report.html"),
@@ -94,12 +101,9 @@ def run_summary(run: Path) -> Group:
     return Group(*parts)
 
 
-def _verdict_text(verdict: Verdict) -> RenderableType:
-    from rich.padding import Padding
-
+def _verdict_text(verdict: Verdict) -> Text:
     text = _text(f"{verdict.badge.en}. ", f"bold {_STYLES.get(verdict.outcome, '')}".strip())
-    text.append_text(_text(f"{verdict.result.en} {verdict.comparison.en}"))
-    return Padding(text, (1, 0))
+    return text.append_text(_text(f"{verdict.result.en} {verdict.comparison.en}"))
 
 
 def result_table(target: str, evaluation: Mapping[str, Any]) -> Table:
@@ -107,6 +111,7 @@ def result_table(target: str, evaluation: Mapping[str, Any]) -> Table:
     baselines = evaluation["baselines"]
     titles = [baseline_title(simple["name"], simple["title"]).en for simple in baselines]
     table = _table(clip(target, 40), "this model", *titles)
+    table.columns[1].no_wrap = True
     names = list(evaluation["metrics"])[:_MOST_METRICS]
     for name in names:
         ours = evaluation["metrics"][name]

@@ -48,11 +48,13 @@ class Message:
         template: gettext id in English, with `{fields}`.
         values: what the fields are filled with: text from the data (escaped in HTML), or other messages.
         plural: gettext id for several, chosen by `values["count"]`.
+        english: the English words, where someone has written them already.
     """
 
     template: str
     values: Mapping[str, Any] = field(default_factory=dict)
     plural: str | None = None
+    english: str | None = None
 
     def _template(self, language: str) -> str:
         catalog = _catalog(language)
@@ -62,6 +64,8 @@ class Message:
 
     def text(self, language: str) -> str:
         """Return the message as plain text of one language."""
+        if language == "en" and self.english is not None:
+            return self.english
         filled = {
             name: value.text(language) if isinstance(value, Message) else value
             for name, value in self.values.items()
@@ -70,6 +74,8 @@ class Message:
 
     def markup(self, language: str) -> Markup:
         """Return the message as HTML of one language; its values are escaped and isolated."""
+        if language == "en" and self.english is not None:
+            return isolated(self.english)
         filled = {
             name: value.markup(language) if isinstance(value, Message) else isolated(value)
             for name, value in self.values.items()
@@ -115,15 +121,17 @@ def said(sentence: str, phrases: tuple[str, ...]) -> Message:
 
     Args:
         sentence: the finished sentence; several parts may be joined by semicolons.
-        phrases: the templates that such sentences are made from; the first that fits gives the words in
-            other languages. A sentence that none fits is shown as it is, in every language.
+        phrases: the templates that such sentences are made from; of those that fit, the one with the most
+            words of its own gives the words in other languages. A sentence that none fits is shown as it is.
     """
     if len(sentence) > _LONGEST_SENTENCE:
         return verbatim(sentence)
-    for phrase in phrases:
-        match = _pattern(phrase).fullmatch(sentence)
+    # A sentence may stand alone or in a list: it counts as the same with a capital letter and a full stop.
+    bare = sentence[:1].lower() + sentence[1:].removesuffix(".")
+    for phrase, pattern in _patterns(phrases):
+        match = pattern.fullmatch(sentence) or pattern.fullmatch(bare)
         if match is not None:
-            return Message(phrase, match.groupdict())
+            return Message(phrase, match.groupdict(), english=sentence)
     first, semicolon, rest = sentence.partition("; ")
     if semicolon:
         return both("{first}; {rest}", first=said(first, phrases), rest=said(rest, phrases))
@@ -131,10 +139,15 @@ def said(sentence: str, phrases: tuple[str, ...]) -> Message:
 
 
 @cache
-def _pattern(phrase: str) -> re.Pattern[str]:
-    parts = re.split(r"\{(\w+)\}", phrase)
-    pieces = [re.escape(part) if index % 2 == 0 else f"(?P<{part}>.+?)" for index, part in enumerate(parts)]
-    return re.compile("".join(pieces), re.DOTALL)
+def _patterns(phrases: tuple[str, ...]) -> list[tuple[str, re.Pattern[str]]]:
+    found = []
+    for phrase in phrases:
+        parts = re.split(r"\{(\w+)\}", phrase)
+        pieces = [
+            re.escape(part) if index % 2 == 0 else f"(?P<{part}>.+?)" for index, part in enumerate(parts)
+        ]
+        found.append((sum(map(len, parts[::2])), phrase, re.compile("".join(pieces), re.DOTALL)))
+    return [(phrase, pattern) for _, phrase, pattern in sorted(found, key=lambda each: -each[0])]
 
 
 def verbatim(text: object) -> Message:

@@ -10,7 +10,7 @@ NONE = "–"
 
 
 def number(value: float | None, *, like: float | None = None) -> str:
-    """Return a figure with about four telling digits: 0.983, 12.41, 48,213, 1.2e-05; an en dash for none.
+    """Return a figure with about four telling digits: 0.983, 12.41, 48,213, 0.00033; an en dash for none.
 
     Args:
         value: the figure.
@@ -22,15 +22,18 @@ def number(value: float | None, *, like: float | None = None) -> str:
     size = abs(beside)
     if size == 0:
         return "0"
-    if size < 0.0005:
-        return f"{value:.1e}" if value else "0"
-    return f"{value:,.{_decimals(size)}f}"
+    if size < 1e-6:
+        return f"{value:.1e}"
+    text = f"{value:,.{_decimals(size)}f}"
+    return text.lstrip("-") if not text.strip("-0.,") else text
 
 
 def _decimals(size: float) -> int:
     if size >= 1000:
         return 0
-    return 3 - math.floor(math.log10(size)) if size >= 1 else 3
+    if size >= 1:
+        return 3 - math.floor(math.log10(size))
+    return 3 if size >= 0.0005 else 1 + math.ceil(-math.log10(size))
 
 
 def signed(value: float | None, *, like: float | None = None) -> str:

@@ -1,8 +1,8 @@
 """Sentences that lower layers write into a run's documents, as templates that can be translated.
 
 The layers below write English; this list lets the page say the same in the reader's language. A sentence
-that none of these fits is shown in English. Order matters: the first template that fits is taken, so that
-narrow ones stand before wide ones.
+that none of these fits is shown in English; of several that fit, the one with the most words of its own is
+taken.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ PHRASES: tuple[str, ...] = (
     mark("{shape} numbers in every row: steps of several numbers"),
     mark("{shape} numbers in every row"),
     mark("{shape} numbers in every cell"),
-    mark("{shape} numbers in a cell"),
     mark("if they are steps of several numbers"),
     mark("if they are steps in time"),
     mark("lists of {length} labels"),

@@ -16,6 +16,7 @@ from trainwright.foundation.paths import write_atomic
 from trainwright.reporting.language import Message, both, isolated
 from trainwright.reporting.numbers import clip
 from trainwright.reporting.pages.data import data_page, judged_on_validation
+from trainwright.reporting.pages.examples import are_rows
 from trainwright.reporting.pages.process import learning_page, machine_page, made_at
 from trainwright.reporting.pages.target import target_pages
 from trainwright.reporting.run_documents import read_run
@@ -106,5 +107,6 @@ def _environment() -> jinja2.Environment:
         lstrip_blocks=True,
     )
     environment.globals["t"] = both
+    environment.tests["rows"] = are_rows
     environment.filters |= {"embedded": embedded, "isolated": isolated, "clip": clip}
     return environment

@@ -130,7 +130,7 @@ def finite(state: Mapping[str, Any], name: str, target: str) -> float:
         ModelFolderError: it is something else.
     """
     value = state.get(name)
-    if not isinstance(value, int | float) or not (math.isfinite(value) and value > 0):
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
         raise ModelFolderError(
             f"the {name} of '{target}' is {value!r}, not a number above 0",
             fix="use an undamaged copy of the folder",

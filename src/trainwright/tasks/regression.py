@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -94,7 +94,7 @@ class Regression(Task):
 
     def decide(self, scores: Array) -> Array:
         """Return the values [rows]."""
-        return cast(Array, scores[:, 0])
+        return scores[:, 0]
 
     def frame(self, scores: Array) -> Mapping[str, pl.Series]:
         """Return the value and the ends of its interval."""

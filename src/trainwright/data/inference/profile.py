@@ -102,10 +102,9 @@ class Profile:
     @cached_property
     def examples(self) -> tuple[str, ...]:
         """Up to three different values as text, in the order they come."""
-        firsts = self.values.head(100)
-        if firsts.dtype == pl.Binary:
+        if self.values.dtype in {pl.Binary, pl.Struct} or isinstance(self.values.dtype, pl.Array):
             return ()
-        found = dict.fromkeys(_short(value) for value in firsts.head(20).to_list())
+        found = dict.fromkeys(_short(value) for value in self.values.head(20).to_list())
         return tuple(found)[:3]
 
     @cached_property

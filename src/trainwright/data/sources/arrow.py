@@ -36,7 +36,9 @@ def _frames(reading: Reading) -> Iterator[pl.DataFrame]:
             head = stream.read(8)
             if head.startswith(_FEATHER_1):
                 raise DataError(
-                    "Feather version 1 is no longer read", where=place.name, fix="write it as Arrow or Parquet"
+                    "Feather version 1 is no longer read",
+                    where=place.name,
+                    fix="write it as Arrow or Parquet",
                 )
             stream.seek(0)
             batches = _batches(stream, is_file=head.startswith(_FILE))

@@ -101,7 +101,7 @@ def _parsed(
                     ignore_empty_lines=False,
                     invalid_row_handler=lines.invalid,
                 ),
-                # A blank line gives nulls, a quoted empty value an empty string: only so can they be told apart.
+                # A blank line gives nulls, a quoted empty value an empty string: so they can be told apart.
                 csv.ConvertOptions(
                     column_types=dict.fromkeys(numbered, pa.string()),
                     strings_can_be_null=True,
@@ -125,7 +125,9 @@ def _unparsable(place: Place, error: Exception) -> DataError:
             where=place.name,
             fix="mend the quotes, or set data.delimiter",
         )
-    return DataError(f"the text cannot be parsed ({str(error).splitlines()[0]})", where=place.name, fix="mend the file")
+    return DataError(
+        f"the text cannot be parsed ({str(error).splitlines()[0]})", where=place.name, fix="mend the file"
+    )
 
 
 class _Lines:
@@ -201,7 +203,7 @@ class _Lines:
         for line, count, (_, _, reason) in zip(lines.tolist(), more.tolist(), self._broken, strict=True):
             reading.set_aside(line, reason)
             for inner in range(1, count + 1):
-                reading.set_aside(line + inner, f"it belongs to the row that begins on line {line}, which is broken")
+                reading.set_aside(line + inner, f"part of the row from line {line}, which is broken")
         # What moves later rows down: broken records, lines within records, and lines left out.
         at = np.concatenate([before, long + 1, left_out + 1])
         by = np.concatenate([1 + more, newlines, np.ones_like(left_out)])
@@ -222,6 +224,4 @@ def _where_all(masks: Iterator[pl.Series]) -> pl.Series:
     return found
 
 
-SOURCES.register("csv")(
-    Source(open_csv, suffixes=(".csv", ".tsv", ".txt", ".tab", ".psv", ".data", ".dat"))
-)
+SOURCES.register("csv")(Source(open_csv, suffixes=(".csv", ".tsv", ".txt", ".tab", ".psv", ".data", ".dat")))

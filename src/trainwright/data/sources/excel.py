@@ -37,10 +37,14 @@ def _frame(reading: Reading, wanted: str | None) -> pl.DataFrame:
         raise DataError(f"there is no sheet '{wanted}'", where=place.name, fix=did_you_mean(wanted, sheets))
     sheet = wanted if wanted is not None else sheets[0]
     if wanted is None and len(sheets) > 1:
-        reading.notes.append(f"Of {len(sheets)} sheets the first was read, '{sheet}'; data.sheet names another.")
+        reading.notes.append(
+            f"Of {len(sheets)} sheets the first, '{sheet}', was read; data.sheet names another."
+        )
     header = book.load_sheet(sheet, header_row=None, n_rows=1, dtypes="string").to_polars()
     if header.is_empty():
-        raise DataError(f"the sheet '{sheet}' is empty", where=place.name, fix="set data.sheet to another one")
+        raise DataError(
+            f"the sheet '{sheet}' is empty", where=place.name, fix="set data.sheet to another one"
+        )
     frame: pl.DataFrame = book.load_sheet(sheet).to_polars()
     # The library renames columns that share a name; the first row says what they are really called.
     frame.columns = column_names(header.row(0), where=place.name, notes=reading.notes)

@@ -172,7 +172,9 @@ def _items(reading: Reading, encoding: str) -> list[Any] | None:
         value = value[lists[0]]
     if not isinstance(value, list) or (value and not _holds_objects(value)):
         raise DataError(
-            "this JSON holds no objects", where=place.name, fix="write a list of objects, or one object a line"
+            "this JSON holds no objects",
+            where=place.name,
+            fix="write a list of objects, or one object a line",
         )
     return value
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from math import prod
@@ -66,7 +67,9 @@ def open_npz(place: Place, settings: DataSettings, memory: Memory) -> Table:
         with zipfile.ZipFile(place.path) as archive:
             check_zip(archive, place.name)
             arrays = [_header(archive, name, place) for name in archive.namelist()]
-    except (zipfile.BadZipFile, OSError, ValueError) as error:
+    except DataError:  # which is a ValueError too
+        raise
+    except (zipfile.BadZipFile, zlib.error, OSError, ValueError) as error:
         raise _damaged(place) from error
     arrays = _with_parts(arrays)
     tables: list[Table] = []
@@ -143,7 +146,9 @@ def _frames(reading: Reading, arrays: list[_Array]) -> Iterator[pl.DataFrame]:
                 yield pl.DataFrame(
                     [_series(name, read(rows)) for name, read in zip(names, readers, strict=True)]
                 )
-    except (zipfile.BadZipFile, OSError, EOFError, ValueError) as error:
+    except DataError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError) as error:
         raise _damaged(reading.place) from error
 
 
@@ -196,6 +201,4 @@ def _is_npz(head: bytes) -> bool:
     return head.startswith(b"PK\x03\x04") and b".npy" in head[:1024]
 
 
-SOURCES.register("npz")(
-    Source(open_npz, suffixes=(".npz",), told_by=_is_npz, called="a NumPy archive")
-)
+SOURCES.register("npz")(Source(open_npz, suffixes=(".npz",), told_by=_is_npz, called="a NumPy archive"))

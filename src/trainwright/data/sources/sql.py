@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote
 
 import polars as pl
 
-from trainwright.data.collect import Reading, collect
+from trainwright.data.collect import Reading, collect, file_key
 from trainwright.data.plain import column_names, series_of
+from trainwright.data.remote import without_password
 from trainwright.data.source import SOURCES, Memory, Place, Source, begins
 from trainwright.data.table import Table
 from trainwright.foundation.errors import DataError, did_you_mean
@@ -25,12 +26,11 @@ from trainwright.recipe.recipe import DataSettings
 _ROWS = 20_000
 _CONNECT_SECONDS = 10
 
-
-_READS = re.compile(r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*\(*\s*(select|with|values|table|from)\b", re.IGNORECASE | re.DOTALL)
+_READS = re.compile(
+    r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*\(*\s*(select|with|values|table|from)\b", re.IGNORECASE | re.DOTALL
+)
 _NAME = re.compile(r"[\w.$]+", re.UNICODE)
 _SQLITE_FILE = b"SQLite format 3\0"
-
-
 
 
 def open_sql(place: Place, settings: DataSettings, memory: Memory) -> Table:
@@ -43,14 +43,15 @@ def open_sql(place: Place, settings: DataSettings, memory: Memory) -> Table:
     Raises:
         DataError: the database cannot be reached, or the query cannot be run.
     """
-    # A database may change at any time and cannot say when it did: nothing cached is used again.
-    key = json_hash(["sql", place.name, settings.query, time.time_ns()])
     reading = Reading(place)
-    if "://" in place.location:
-        frames = _server_frames(reading, os.path.expandvars(place.location), settings.query)
-    else:
-        frames = _sqlite_frames(reading, settings.query)
-    return collect(reading, frames, key=key, memory=memory)
+    if "://" not in place.location:
+        log = Path(f"{place.location}-wal")  # where SQLite keeps the newest changes
+        key = file_key(place, "sql", settings.query, log.stat().st_mtime_ns if log.exists() else None)
+        return collect(reading, _sqlite_frames(reading, settings.query), key=key, memory=memory)
+    # A server cannot say when its rows last changed: nothing cached is used again.
+    key = json_hash(["sql", place.name, settings.query, time.time_ns()])
+    url = os.path.expandvars(place.location)
+    return collect(reading, _server_frames(reading, url, settings.query), key=key, memory=memory)
 
 
 def _sqlite_frames(reading: Reading, query: str | None) -> Iterator[pl.DataFrame]:
@@ -120,14 +121,16 @@ def _server_frames(reading: Reading, url: str, query: str | None) -> Iterator[pl
         engine = sqlalchemy.create_engine(url, connect_args=_connect_args(url))
     except ImportError as error:
         raise DataError(
-            f"the driver of this database is not installed ({error})", where=place.name, fix="install it with pip"
+            f"the driver of this database is not installed ({error})",
+            where=place.name,
+            fix="install it with pip",
         ) from error
     except sqlalchemy.exc.SQLAlchemyError as error:
-        raise _failed(place, _without_password(str(error), url)) from error
+        raise _failed(place, without_password(str(error), url)) from error
     try:
         with engine.connect() as connection:  # leaving it rolls back
             if engine.dialect.name == "postgresql":
-                connection = connection.execution_options(postgresql_readonly=True)
+                connection.execution_options(postgresql_readonly=True)
             tables = sorted(sqlalchemy.inspect(connection).get_table_names())
             statement = _statement(query, tables, place, engine.dialect.identifier_preparer.quote)
             streaming = connection.execution_options(stream_results=True, max_row_buffer=_ROWS)
@@ -135,7 +138,7 @@ def _server_frames(reading: Reading, url: str, query: str | None) -> Iterator[pl
             yield from _frames(reading, list(result.keys()), result.partitions(_ROWS))
     except sqlalchemy.exc.SQLAlchemyError as error:
         reason = str(getattr(error, "orig", None) or error)
-        raise _failed(place, _without_password(reason, url)) from error
+        raise _failed(place, without_password(reason, url)) from error
     finally:
         engine.dispose()
 
@@ -147,17 +150,12 @@ def _connect_args(url: str) -> dict[str, int]:
     return {"connect_timeout": _CONNECT_SECONDS} if word in known else {}
 
 
-def _without_password(text: str, url: str) -> str:
-    secret = urlsplit(f"//{url.partition('://')[2]}").password
-    for word in {secret, unquote(secret)} if secret else set():
-        text = text.replace(word, "***")
-    return text
-
-
 def _failed(place: Place, reason: str) -> DataError:
     first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
     return DataError(
-        f"the database cannot be read ({first.rstrip('.')})", where=place.name, fix="check data.path and data.query"
+        f"the database cannot be read ({first.rstrip('.')})",
+        where=place.name,
+        fix="check data.path and data.query",
     )
 
 

@@ -37,11 +37,16 @@ def columns_of_split(
         if asked in {"auto", "column"}:
             return {split.column: SAYS_PARTS}
     for name, profile in profiles.items():
-        if name.lower() in _NAMES and profile.is_text and 2 <= profile.num_unique <= len(PART_WORDS):
+        if may_name_parts(name) and profile.is_text and 2 <= profile.num_unique <= len(PART_WORDS):
             parts = part_of(profile.values)
             if parts.null_count() == 0 and (parts == 0).any() and (parts != 0).any():
                 return {name: SAYS_PARTS}
     return {}
+
+
+def may_name_parts(name: str) -> bool:
+    """Return whether a column is called as one that says which part a row belongs to."""
+    return name.lower() in _NAMES
 
 
 def part_of(values: pl.Series) -> pl.Series:

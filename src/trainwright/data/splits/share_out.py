@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-_TRIES = 200
+_TRIES = 100
 """Random orders that few, unequal groups are tried in."""
 _FEW_GROUPS = 10_000
 

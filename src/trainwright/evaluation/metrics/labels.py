@@ -56,11 +56,11 @@ def f1_macro(weighted: Weighted) -> Array:
     return _mean_over_seen(weighted, _f1(weighted))
 
 
-@metric("f1_weighted", "F1, weighted by class size", LABELLED, undefined="no row has a class")
+@metric("f1_weighted", "F1, weighted by class size", LABELLED)
 def f1_weighted(weighted: Weighted) -> Array:
     """Mean over classes of F1, weighted by their members."""
     members = weighted.counts[1]
-    return ratio((_f1(weighted) * members).sum(axis=0), members.sum(axis=0))
+    return ratio((_f1(weighted) * members).sum(axis=0), members.sum(axis=0), empty=0)
 
 
 @metric("f1_micro", "F1 over all decisions", LABELLED)

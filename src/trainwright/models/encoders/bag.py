@@ -9,11 +9,12 @@ from __future__ import annotations
 from typing import Any
 
 from pydantic import Field
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainwright.models.base import ENCODERS, Encoder
 from trainwright.models.initialisation import initialise
 from trainwright.models.layers.bags import TokenBag
+from trainwright.models.layers.dropout import Dropout
 from trainwright.models.options import ScratchOptions
 
 
@@ -55,7 +56,7 @@ class Bag(Encoder):
             buckets=options.buckets,
             token_dropout=options.token_dropout,
         )
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
         self.width = options.width
         initialise(self, options.initialisation)
 

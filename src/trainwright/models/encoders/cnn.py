@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from trainwright.models.base import ENCODERS, Encoder
 from trainwright.models.initialisation import initialise
 from trainwright.models.layers.bags import TokenBag
+from trainwright.models.layers.dropout import Dropout
 from trainwright.models.layers.masking import drop_positions, length_mask, masked_max
 from trainwright.models.layers.planes import ConvNorm, as_plane, half_size, plane_mean
 from trainwright.models.options import ScratchOptions, only
@@ -45,7 +46,7 @@ class CnnOptions(ScratchOptions):
         2**15, ge=1, description="Rows that bigrams of the bag are hashed to.", json_schema_extra=only("text")
     )
     token_dropout: float = Field(
-        0.2, ge=0, lt=1, description="Share of tokens left out in training.", json_schema_extra=only("text")
+        0.1, ge=0, lt=1, description="Share of tokens left out in training.", json_schema_extra=only("text")
     )
     channels: tuple[int, ...] = Field(
         (32, 64, 128),
@@ -73,7 +74,7 @@ class TextConvolutions(nn.Module):
         super().__init__()
         self.embedding = nn.Embedding(vocabulary, width)
         self.filters = nn.ModuleList(nn.Conv1d(width, width // len(KERNELS), kernel) for kernel in KERNELS)
-        self.dropout, self.token_dropout = nn.Dropout(dropout), token_dropout
+        self.dropout, self.token_dropout = Dropout(dropout), token_dropout
 
     def forward(self, tokens: Tensor, lengths: Tensor) -> Tensor:
         """Return [batch, width]; an empty row gives zeros."""
@@ -137,7 +138,7 @@ class Cnn(Encoder):
 
     modalities = ("text", "image", "audio")
     Options = CnnOptions
-    learning_rate = 2e-3
+    learning_rate = 1e-3
 
     def __init__(self, spec: dict[str, Any], options: CnnOptions, modality: str) -> None:
         super().__init__(spec, options, modality)
@@ -146,7 +147,7 @@ class Cnn(Encoder):
             body = TextCnn(spec, options)
         else:
             body = PlaneCnn(int(spec["channels"]) if modality == "image" else 1, options)
-        self.body, self.dropout = body, nn.Dropout(options.dropout)
+        self.body, self.dropout = body, Dropout(options.dropout)
         self.width, self.members = body.width, body.members
         initialise(self, options.initialisation, matrices="he")
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from trainwright.models.base import ENCODERS, Encoder
 from trainwright.models.initialisation import initialise
 from trainwright.models.layers.columns import JoinedColumns
+from trainwright.models.layers.dropout import Dropout
 from trainwright.models.options import ScratchOptions, only
 
 MAX_SIDE = 32
@@ -63,7 +64,7 @@ class Mlp(Encoder):
             inputs = int(spec["channels"]) * self.grid[0] * self.grid[1]
         layers: list[nn.Module] = []
         for _ in range(options.depth):
-            layers += [nn.Linear(inputs, options.width), nn.ReLU(), nn.Dropout(options.dropout)]
+            layers += [nn.Linear(inputs, options.width), nn.ReLU(), Dropout(options.dropout)]
             inputs = options.width
         self.layers = nn.Sequential(*layers)
         self.width = options.width

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from trainwright.foundation.errors import RecipeError
 from trainwright.models.base import ENCODERS, Encoder, EncoderOptions
 from trainwright.models.checkpoints import Checkpoint, build, layers_of, load
+from trainwright.models.layers.dropout import Dropout
 from trainwright.models.layers.masking import length_mask, masked_mean
 
 FULLY_THAWED = 0.5
@@ -87,7 +88,7 @@ class Pretrained(Encoder):
             self._set_pixels(spec, source)
         self.normalise_waveform = bool(source.processor.get("do_normalize", False))
         self.masks_waveform = source.setting("feat_extract_norm") == "layer"
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
         widths = source.setting("hidden_sizes")
         self.width = int(widths[-1] if widths else source.setting("hidden_size"))
         self.unfreeze(0.0)

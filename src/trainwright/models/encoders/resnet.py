@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from trainwright.models.base import ENCODERS, Encoder
 from trainwright.models.initialisation import initialise
+from trainwright.models.layers.dropout import Dropout
 from trainwright.models.layers.planes import (
     BasicBlock,
     ConvNorm,
@@ -76,7 +77,7 @@ class ResNet(Encoder):
                 blocks.append(BasicBlock(width, outputs, stride=stride if block == 0 else 1))
                 width = outputs
         self.blocks = nn.ModuleList(blocks)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
         self.width = width
         initialise(self, options.initialisation, matrices="he")
         for residual in blocks:

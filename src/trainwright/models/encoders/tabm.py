@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from trainwright.models.base import ENCODERS, Encoder
 from trainwright.models.initialisation import initialise
 from trainwright.models.layers.columns import JoinedColumns
+from trainwright.models.layers.dropout import Dropout
 from trainwright.models.layers.ensemble import SharedLinear
 from trainwright.models.options import ScratchOptions
 
@@ -62,7 +63,7 @@ class TabM(Encoder):
             SharedLinear(inputs, outputs, options.members, first=layer == 0)
             for layer, (inputs, outputs) in enumerate(pairwise(widths))
         )
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
         self.width, self.members = options.width, options.members
         initialise(self, options.initialisation, matrices="he")
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from trainwright.models.base import ENCODERS, Encoder
 from trainwright.models.initialisation import initialise
+from trainwright.models.layers.dropout import Dropout
 from trainwright.models.layers.masking import mean_and_max
 from trainwright.models.layers.stems import SequenceStem
 from trainwright.models.options import ScratchOptions
@@ -44,7 +45,7 @@ class CausalBlock(nn.Module):
             nn.Conv1d(width, width, kernel, dilation=dilation) for _ in range(2)
         )
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(2))
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return [batch, time, width]."""

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from trainwright.models.base import ENCODERS, Encoder
 from trainwright.models.initialisation import initialise
 from trainwright.models.layers.attention import TransformerBlock, attention_mask, rotary, soften_residuals
+from trainwright.models.layers.dropout import Dropout
 from trainwright.models.layers.masking import masked_mean
 from trainwright.models.layers.stems import SequenceStem
 from trainwright.models.options import ScratchOptions
@@ -50,7 +51,7 @@ class Transformer(Encoder):
     def __init__(self, spec: dict[str, Any], options: TransformerOptions, modality: str) -> None:
         super().__init__(spec, options, modality)
         self.stem = SequenceStem(spec, modality, options.width)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
         self.blocks = nn.ModuleList(
             TransformerBlock(options.width, options.heads, dropout=options.dropout)
             for _ in range(options.depth)

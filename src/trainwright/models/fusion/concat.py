@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.models.fusion.base import FUSIONS, Fusion, members_of
+from trainwright.models.layers.dropout import Dropout
 
 
 @FUSIONS.register("concat")
@@ -15,7 +16,7 @@ class Concat(Fusion):
     def join(self, widths: dict[str, int], width: int, dropout: float) -> int:
         """Make a norm for every input."""
         self.norms = nn.ModuleList(nn.LayerNorm(own) for own in widths.values())
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         return sum(widths.values())
 
     def fuse(self, vectors: list[Tensor], present: Tensor) -> Tensor:

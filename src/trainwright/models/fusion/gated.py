@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.models.fusion.base import FUSIONS, Fusion, members_of
+from trainwright.models.layers.dropout import Dropout
 
 
 @FUSIONS.register("gated")
@@ -21,7 +22,7 @@ class Gated(Fusion):
         self.norms = nn.ModuleList(nn.LayerNorm(own) for own in widths.values())
         self.project = nn.ModuleList(nn.Linear(own, width) for own in widths.values())
         self.gates = nn.ModuleList(nn.Linear(own, width * len(widths)) for own in widths.values())
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         return width
 
     def fuse(self, vectors: list[Tensor], present: Tensor) -> Tensor:

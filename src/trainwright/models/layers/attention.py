@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from trainwright.models.layers.dropout import Dropout
+
 Rotation = tuple[Tensor, Tensor]
 
 
@@ -51,7 +53,7 @@ class SelfAttention(nn.Module):
         mixed = F.scaled_dot_product_attention(
             query, key, value, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
         )
-        return self.out(mixed.transpose(1, 2).reshape(batch, time, width))
+        return self.out(mixed.transpose(1, 2).reshape(batch, time, width))  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
@@ -70,7 +72,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.gated = activation == "reglu"
         self.expand = nn.Linear(width, 2 * hidden if self.gated else hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.out = nn.Linear(hidden, width)
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -111,7 +113,7 @@ class TransformerBlock(nn.Module):
         self.attention = SelfAttention(width, heads, dropout=dropout)
         self.feed_forward_norm = nn.LayerNorm(width)
         self.feed_forward = FeedForward(width, int(width * expansion), activation=activation, dropout=dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, hidden: Tensor, mask: Tensor | None = None, rotation: Rotation | None = None) -> Tensor:
         """Return [batch, time, width]; `mask` and `rotation` as in `SelfAttention`."""

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from trainwright.models.base import Encoder
 from trainwright.models.initialisation import initialise
+from trainwright.models.layers.dropout import Dropout
 from trainwright.models.layers.masking import mean_and_max, reverse_rows
 from trainwright.models.layers.stems import SequenceStem
 from trainwright.models.options import ScratchOptions
@@ -71,7 +72,7 @@ class RecurrentEncoder(Encoder):
         self.stem = SequenceStem(spec, modality, options.width)
         widths = [options.width, *[2 * options.hidden] * (options.depth - 1)]
         self.layers = nn.ModuleList(Bidirectional(self.layer, width, options.hidden) for width in widths)
-        self.dropout = nn.Dropout(options.dropout)
+        self.dropout = Dropout(options.dropout)
         self.width = 4 * options.hidden
         initialise(self, options.initialisation, matrices="xavier")
 

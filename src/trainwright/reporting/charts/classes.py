@@ -140,7 +140,8 @@ def _confusion(prefix: str, confusion: Sequence[Sequence[int]], classes: Sequenc
                 },
             }
         )
-    short = all(len(label.en) <= 3 for label in labels)
+    # Labels lie flat where they fit above their columns on a phone (about 40 Latin letters).
+    short = len(labels) * max(len(label.en.encode()) for label in labels) <= 40
     top = {**side, "orient": "top", "labelAngle": 0 if short else -40}
     spec = {
         "params": labels_of(labels),

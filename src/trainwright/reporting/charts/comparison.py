@@ -116,7 +116,7 @@ def contribution_chart(prefix: str, evaluation: Mapping[str, Any]) -> Chart | No
         }
         for index, item in enumerate(inputs)
     ]
-    lost = both("what is lost of {metric} without it", metric=title)
+    lost = both("lost when shuffled")
     spec = {
         "params": labels_of([value["name"] for value in values]),
         "data": {"values": values},
@@ -151,7 +151,11 @@ def contribution_chart(prefix: str, evaluation: Mapping[str, Any]) -> Chart | No
     return Chart(
         f"{prefix}-contributions",
         both("What each input contributes"),
-        both("The longer the bar, the more the model leans on the input; a bar that touches 0 could go."),
+        both(
+            "How much {metric} the model loses when the values of one input are shuffled among the rows. The"
+            " longer the bar, the more it leans on that input; one that touches 0 could go.",
+            metric=title,
+        ),
         spec,
         (both("input"), lost, both("interval")),
         [(value["name"], number(value["value"]), interval(value)) for value in values],

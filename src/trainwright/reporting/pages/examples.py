@@ -60,6 +60,11 @@ class MediaBudget:
         return uri
 
 
+def are_rows(examples: Sequence[Example]) -> bool:
+    """Return whether the examples are mere rows of figures and words: a table suits them better than cards."""
+    return bool(examples) and not any(example.media or example.texts for example in examples)
+
+
 def example_cards(examples: Sequence[Mapping[str, Any]], budget: MediaBudget) -> list[Example]:
     """Return the examples as the page shows them, at most a dozen."""
     return [_example(item, budget) for item in examples[:_MOST_EXAMPLES]]

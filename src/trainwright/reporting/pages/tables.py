@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainwright.reporting.language import Message, both, verbatim
+from trainwright.reporting.language import Message, both, mark, verbatim
 from trainwright.reporting.numbers import clip, count, interval, number, signed
 from trainwright.reporting.verdict import headline
 from trainwright.reporting.words import metric_title
@@ -14,6 +15,7 @@ from trainwright.reporting.words import metric_title
 MOST_CLASSES = 200
 MOST_SLICES = 100
 _CELL = 120  # characters of a value in a table
+_RANGE = re.compile(r"(?P<over>over )?(?P<low>-?[\d.e+-]+) to (?P<high>-?[\d.e+-]+)")
 
 
 @dataclass(frozen=True)
@@ -105,9 +107,13 @@ def slice_lines(slices: Sequence[Mapping[str, Any]], *, greater_is_better: bool)
     ]
     low, span = (min(ends), (max(ends) - min(ends)) or 1.0) if ends else (0.0, 1.0)
 
-    def rank(item: Mapping[str, Any]) -> tuple[bool, float]:
+    def rank(item: Mapping[str, Any]) -> tuple[bool, bool, float]:
         value = item["metric"]["value"]
-        return not item["flag"], (0.0 if value is None else value if greater_is_better else -value)
+        return (
+            not item["flag"],
+            value is None,
+            0.0 if value is None else value if greater_is_better else -value,
+        )
 
     lines = []
     for item in sorted(slices, key=rank)[:MOST_SLICES]:
@@ -117,10 +123,23 @@ def slice_lines(slices: Sequence[Mapping[str, Any]], *, greater_is_better: bool)
             least = value if figure.get("low") is None else figure["low"]
             most = value if figure.get("high") is None else figure["high"]
             bar = ((least - low) / span, (value - low) / span, (most - low) / span)
-        name = both("{column} = {value}", column=clip(item["column"], 60), value=clip(item["value"], 60))
+        name = both(
+            "{column} = {value}", column=clip(item["column"], 60), value=_level(clip(item["value"], 60))
+        )
         cells = [Figure(count(item["rows"])), Figure(number(value), interval(figure), bar=bar)]
         lines.append(Line(name, cells, flag=bool(item["flag"])))
     return lines
+
+
+def _level(value: str) -> Message:
+    """Return the value of a slice; ranges and "(missing)" are the words of the evaluation, not of the data."""
+    if value == "(missing)":
+        return both("(missing)")
+    match = _RANGE.fullmatch(value)
+    if match is None:
+        return verbatim(value)
+    template = mark("over {low} to {high}") if match["over"] else mark("{low} to {high}")
+    return both(template, low=match["low"], high=match["high"])
 
 
 def confused_lines(pairs: Sequence[Mapping[str, Any]]) -> list[tuple[str, str, str]]:

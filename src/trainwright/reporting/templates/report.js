@@ -60,7 +60,7 @@
     try {
       const old = figure.view;
       // The interpreter of expressions (`ast`) needs no eval, which the page's policy forbids.
-      const { view } = await vegaEmbed(drawing, spec, {
+      const { view } = await vegaEmbed(drawing.firstElementChild, spec, {
         mode: "vega-lite", renderer: "svg", ast: true, actions: false, defaultStyle: false, config: config(width),
         tooltip: { disableDefaultStyle: true },
       });

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+import importlib.machinery
+import sys
+import time
+import types
+from typing import Any
+
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from trainwright.data.open import open_table
+from trainwright.foundation.errors import DataError
+from trainwright.recipe.recipe import DataSettings
+
+
+class Rows:
+    """The few things of `datasets.Dataset` that are used."""
+
+    def __init__(self, table: pa.Table, **classes: list[str]) -> None:
+        self.table = table
+        self.features: dict[str, Any] = {
+            name: types.SimpleNamespace(names=classes[name]) if name in classes else object()
+            for name in table.schema.names
+        }
+
+    def __len__(self) -> int:
+        return self.table.num_rows
+
+    def with_format(self, name: str) -> Rows:
+        assert name == "arrow"
+        return self
+
+    def __getitem__(self, rows: slice) -> pa.Table:
+        return self.table[rows]
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str | None], Any]:
+    """A `datasets` package that knows what the test puts here; no network is asked."""
+    found: dict[tuple[str, str | None], Any] = {}
+
+    def load_dataset(name: str, config: str | None) -> Any:
+        if (name, config) not in found:
+            raise FileNotFoundError(f"Dataset '{name}' doesn't exist on the Hub.\nlong story")
+        return found[name, config]
+
+    module = types.ModuleType("datasets")
+    module.__spec__ = importlib.machinery.ModuleSpec("datasets", None)
+    module.load_dataset = load_dataset  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "datasets", module)
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    return found
+
+
+def test_splits_are_parts_and_numbers_become_class_names(hub: dict[Any, Any]) -> None:
+    hub["o/n", "c"] = {
+        "test": Rows(pa.table({"text": ["z"], "label": [-1]}), label=["bad", "good"]),
+        "unsupervised": Rows(pa.table({"text": ["?"], "label": [0]}), label=["bad", "good"]),
+        "train": Rows(pa.table({"text": ["x", "y"], "label": [1, 0]}), label=["bad", "good"]),
+    }
+    table = open_table(DataSettings(path="hf://datasets/o/n/c"))
+    assert pl.concat(list(table.chunks())).rows() == [("x", "good"), ("y", "bad"), ("z", None)]
+    assert table.part is not None
+    assert table.part.tolist() == [0, 0, 2]
+    assert table.notes == ["1 splits of other names were left out."]
+
+
+def test_format_hub_takes_the_plain_name(hub: dict[Any, Any]) -> None:
+    hub["o/n", None] = {"train": Rows(pa.table({"x": [1, 2]}))}
+    table = open_table(DataSettings(path="o/n", format="hub"))
+    assert table.column("x").to_list() == [1, 2]
+    assert table.part is None
+
+
+def test_an_unknown_name(hub: dict[Any, Any]) -> None:
+    with pytest.raises(DataError, match=r"the data set cannot be read \(Dataset 'o/m' doesn't exist on the Hub\); "):
+        open_table(DataSettings(path="hf://datasets/o/m"))
+
+
+def test_the_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(DataError, match=r"needs the package 'datasets'; install it with pip install 'trainwright\[hub\]'"):
+        open_table(DataSettings(path="hf://datasets/o/n"))
+
+
+def test_a_hub_that_cannot_be_reached_is_given_up_in_seconds(
+    hub: dict[Any, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    began = time.monotonic()
+    with pytest.raises(DataError, match=r"the hub at http://127\.0\.0\.1:9 cannot be reached .*check the network"):
+        open_table(DataSettings(path="hf://datasets/o/n"))
+    assert time.monotonic() - began < 6
