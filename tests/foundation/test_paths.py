@@ -279,7 +279,7 @@ def test_paths_stay_inside(tmp_path: Path) -> None:
         assert inside(root, good) == root.resolve() / "sub" / "a.jpg"
     assert inside(root, "not yet/there.jpg") == root.resolve() / "not yet" / "there.jpg"
     for bad in ("../secret", "sub/../../secret", "out/secret", "/etc/passwd", "..", "a\0b", "../data2/a"):
-        with pytest.raises(UserError, match="leaves the data folder|cannot be followed"):
+        with pytest.raises(UserError, match=r"leaves the data folder|cannot be followed"):
             inside(root, bad)
     with pytest.raises(UserError, match="cannot be followed"):
         inside(root, "loop/a.jpg")

@@ -15,7 +15,8 @@ SPECS: dict[str, dict[str, Any]] = {
     "table": {
         "dense": 4,
         "index": [4, 40, 5],
-        "bins": [[-1.0, 0.0, 0.5, 2.0], None, [-2.0, 2.0], [0.0, 1.0, 3.0]],
+        "bins": [[-1.0, 0.0, 0.5, 2.0], None, [-2.0, 2.0], None],
+        "periodic": [False, False, False, True],
     },
     "text": {"vocabulary": 60, "pad": 0, "max_tokens": 32},
     "image": {"channels": 3, "height": 20, "width": 18, "mean": [0.5] * 3, "std": [0.25] * 3, "augment": {}},

@@ -13,15 +13,8 @@ from hypothesis import strategies as st
 
 from trainwright.models.base import Encoder
 from trainwright.models.initialisation import initialise
-from trainwright.models.layers.columns import (
-    UNSEEN,
-    CategoryEmbedding,
-    ColumnTokens,
-    JoinedColumns,
-    NumberEmbedding,
-    OneHot,
-    PiecewiseLinearEncoding,
-)
+from trainwright.models.layers.columns import UNSEEN, CategoryEmbedding, ColumnTokens, JoinedColumns, OneHot
+from trainwright.models.layers.numbers import NumberEmbedding, NumberSpec, PiecewiseLinearEncoding
 
 edges = st.lists(st.integers(-20, 20), min_size=2, max_size=6, unique=True).map(sorted)
 
@@ -51,7 +44,7 @@ def test_piecewise_linear_encoding_is_the_papers(bins: list[list[int]], value: f
 
 
 def test_a_column_without_bins_is_linear() -> None:
-    embedding = NumberEmbedding([[0.0, 1.0, 2.0], None], 8)
+    embedding = NumberEmbedding([NumberSpec([0.0, 1.0, 2.0]), NumberSpec()], 8)
     with torch.no_grad():
         for parameter in embedding.parameters():
             parameter.normal_()
@@ -61,10 +54,26 @@ def test_a_column_without_bins_is_linear() -> None:
 
 
 def test_number_embeddings_start_linear() -> None:
-    embedding = NumberEmbedding([[0.0, 1.0, 2.0]], 8)
+    embedding = NumberEmbedding([NumberSpec([0.0, 1.0, 2.0])], 8)
     initialise(embedding)
     values = torch.tensor([[0.3], [0.6], [1.8]])
     torch.testing.assert_close(embedding(values)[:, 0] / values, embedding.weight.expand(3, -1))
+
+
+def test_periodic_columns_are_waves() -> None:
+    embedding = NumberEmbedding([NumberSpec(), NumberSpec(periodic=True)], 8)
+    initialise(embedding)
+    _, linear = embedding.parts[0]
+    with torch.no_grad():
+        embedding.weight.zero_()
+        embedding.parts[0][0].frequency.fill_(0.5)
+    values = torch.tensor([[0.3, 0.3], [2.3, 2.3], [1.0, 1.0]])
+    plain, waves = embedding(values).unbind(dim=1)
+    assert not plain.any()
+    torch.testing.assert_close(waves[0], waves[1], atol=1e-5, rtol=1e-4)  # two apart at half a wave a unit
+    sines, cosines = linear.weight[0].chunk(2)
+    torch.testing.assert_close(waves[2], -cosines.sum(dim=0), atol=1e-5, rtol=1e-4)
+    assert sines.any()
 
 
 def test_an_unseen_level_is_all_zeros() -> None:
@@ -91,8 +100,16 @@ def test_categories_of_different_columns_share_no_row() -> None:
         {"dense": 2, "index": [], "bins": [None, None]},
         {"dense": 0, "index": [3], "bins": []},
         {"dense": 1, "index": [50], "bins": [[0.0, 1.0]]},
+        {"dense": 3, "index": [], "bins": [None, [0.0, 1.0], None], "periodic": [True, False, False]},
+        {"dense": 1, "index": [3]},
     ],
-    ids=["numbers", "a small category", "bins and a large category"],
+    ids=[
+        "numbers",
+        "a small category",
+        "bins and a large category",
+        "every number",
+        "the least said",
+    ],
 )
 def test_tables_of_one_kind_of_column(spec: dict[str, Any]) -> None:
     dense, index = torch.randn(5, spec["dense"]), torch.full((5, len(spec["index"])), 2)

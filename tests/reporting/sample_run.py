@@ -220,7 +220,7 @@ def _class_run(
     def example(row: int) -> dict[str, Any]:
         return {
             "row": int(row),
-            "where": f"{name}:{row + 2}",
+            "where": f"{name}:{row + 2}" if row % 2 else None,
             "true": classes[truth[row]],
             "predicted": classes[predicted[row]],
             "probability": float(probabilities[row].max()),

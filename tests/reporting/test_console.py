@@ -56,6 +56,21 @@ def test_data_summary_says_types_reasons_and_what_was_set_aside(sample_runs: dic
     assert "<script>alert(1)</script>" in text.replace("\n", "")
 
 
+def test_columns_that_are_alike_share_a_line() -> None:
+    column = {"type": "number", "role": "input", "reason": "numbers", "missing": 0.0}
+    data = {
+        "name": "wide.csv",
+        "rows": 9,
+        "columns": [{**column, "name": f"x{index}"} for index in range(300)]
+        + [{**column, "name": "gaps", "missing": 0.5}, {**column, "name": "y", "role": "target"}],
+        "split": {"method": "random", "rows": {"training": 9}},
+    }
+    lines = [line.split() for line in drawn(data_summary(data)).splitlines()]
+    assert lines[3] == ["y", "number", "(target)", "numbers"]
+    assert lines[4] == ["x0,", "x1", "and", "298", "more", "number", "numbers"]
+    assert lines[5] == ["gaps", "number", "50", "%", "numbers"]
+
+
 def test_text_of_the_data_is_no_markup_and_no_control_sequence() -> None:
     data = {
         "name": "[red]x[/red]\x1b[2J",

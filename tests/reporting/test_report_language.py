@@ -94,6 +94,12 @@ def test_a_sentence_of_a_lower_layer_is_recognised() -> None:
     assert message.zh == "6,000 行中有 3 个不同的值；罕见的值将共用一个等级"
 
 
+def test_a_sentence_is_recognised_with_a_capital_and_a_full_stop() -> None:
+    message = said("Each part has the same share of every class of 'y'.", PHRASES)
+    assert message.en == "Each part has the same share of every class of 'y'."
+    assert message.zh == "每一部分中，“y”各类的比例相同"
+
+
 @pytest.mark.parametrize(
     "sentence", ["nobody wrote this before", "", "x" * 100_000, "{count} %s {{", *HOSTILE[:6]]
 )

@@ -8,11 +8,18 @@ from __future__ import annotations
 import os
 import sys
 
+_MEMORY = "The machine ran out of memory; use fewer rows, a smaller model.size or a smaller training.batch."
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line and return its exit code."""
+    """Run the command line and return its exit code.
+
+    Args:
+        arguments: the words after `trainwright`; those of the process by default.
+    """
     import typer
 
+    from trainwright.cli.mistakes import explain_usage
     from trainwright.cli.verbs import app
     from trainwright.foundation.errors import TrainwrightError
 
@@ -21,42 +28,56 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = [word for word in arguments if word != "--debug"]
     try:
         code = app(arguments, prog_name="trainwright", standalone_mode=False)
-    except TrainwrightError as error:
-        if debug:
-            raise
-        return _say(str(error), error.exit_code)
-    except typer.TyperException as error:
-        verb = arguments[0] if arguments and not arguments[0].startswith("-") else ""
-        known = f"trainwright {verb}".strip()
-        return _say(f"{error.format_message().rstrip('.')}; `{known} --help` says what there is.", 2)
+        sys.stdout.flush()
     except (KeyboardInterrupt, typer.Abort):
         return _say("Interrupted.", 130)
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except MemoryError:
+    except typer.TyperException as error:
         if debug:
             raise
-        return _say(
-            "The machine ran out of memory; use fewer rows, a smaller model.size or training.batch.", 2
-        )
+        return _say(str(explain_usage(error)), 2)
+    except TrainwrightError as error:
+        if debug:
+            raise
+        return _say(str(error), error.exit_code)
     except Exception as error:
         if debug:
             raise
-        kind = type(error).__name__
+        if _is_out_of_memory(error):
+            return _say(_MEMORY, 2)
+        kind, what = type(error).__name__, str(error).partition("\n")[0]
         return _say(
-            f"This is a fault of Trainwright ({kind}: {error}); run it again with --debug and report it.", 1
+            f"This is a fault of Trainwright ({kind}: {what}); run it again with --debug and report it.", 1
         )
     return code if isinstance(code, int) else 0
 
 
 def run() -> None:
     """Run the command line and leave with its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        # A terminal that cannot show a character gets its code, not a crash.
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     sys.exit(main())
 
 
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether memory was refused, by Python, NumPy, CUDA or torch's allocator (a mere RuntimeError)."""
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and "can't allocate memory" in str(error))
+    )
+
+
 def _say(sentence: str, code: int) -> int:
-    print(sentence, file=sys.stderr)  # noqa: T201 (this is the command line)
+    """Print one line on standard error; what data has put into it neither breaks the line nor moves the cursor."""
+    shown = "".join(
+        character if character.isprintable() else character.encode("unicode_escape").decode()
+        for character in sentence
+    )
+    print(shown, file=sys.stderr)  # noqa: T201 (this is the command line)
     return code
 
 

@@ -9,9 +9,12 @@ from typing import Annotated, Any
 
 import typer
 
+from trainwright.cli.mistakes import Verbs
+
 app = typer.Typer(
+    cls=Verbs,
     help="Bring data; get a trained, honestly judged model, and know why it is as good as it is.",
-    no_args_is_help=True,
+    epilog="Begin with: trainwright demo, or trainwright train DATA --target COLUMN",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -21,15 +24,24 @@ app = typer.Typer(
 JsonFlag = Annotated[bool, typer.Option("--json", help="Print one JSON document on standard output.")]
 QuietFlag = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing on standard error.")]
 TargetOption = Annotated[
-    list[str] | None, typer.Option("--target", "-t", help="Column to predict; repeat for several.")
+    list[str] | None,
+    typer.Option("--target", "-t", metavar="COLUMN", help="Column to predict; repeat for several."),
 ]
+RunOption = Annotated[
+    Path | None,
+    typer.Option("--run", metavar="FOLDER", help="Run folder to make; by default one under runs/."),
+]
+RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder or run folder.")]
 
 
 @app.callback(invoke_without_command=True)
 def _top(
     context: typer.Context,
     version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")] = False,
 ) -> None:
+    del debug  # `main` has looked for it already, behind the verb too
     if version:
         import trainwright
 
@@ -42,17 +54,26 @@ def _top(
 @app.command()
 def train(
     data: Annotated[
-        str, typer.Argument(help="File, folder, glob, archive, URL, or a recipe ending in .yaml.")
+        str,
+        typer.Argument(metavar="DATA", help="File, folder, glob, archive, URL, or a recipe ending in .yaml."),
     ],
     target: TargetOption = None,
-    run: Annotated[Path | None, typer.Option(help="Run folder to make; by default one under runs/.")] = None,
-    budget: Annotated[str | None, typer.Option(help="When to stop: 20m, 10 epochs or 5_000 steps.")] = None,
+    run: RunOption = None,
+    budget: Annotated[
+        str | None,
+        typer.Option(metavar="BUDGET", help="When to stop: 20m, '10 epochs' or 5_000steps."),
+    ] = None,
     seed: Annotated[
-        int | None, typer.Option(help="Where every random draw comes from; 0 by default.")
+        int | None,
+        typer.Option(metavar="NUMBER", help="Where every random draw comes from; 0 by default."),
     ] = None,
     set_: Annotated[
         list[str] | None,
-        typer.Option("--set", help="Any field of the recipe: model.size=tiny; repeat for several."),
+        typer.Option(
+            "--set",
+            metavar="FIELD=VALUE",
+            help="Any field of the recipe: model.size=tiny; repeat for several.",
+        ),
     ] = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
@@ -63,28 +84,34 @@ def train(
     made = verb(
         data, target=target, run=run, budget=budget, seed=seed, settings=set_ or (), quiet=quiet or as_json
     )
-    return _finish_run(made, as_json)
+    return _finish_run(made, as_json, quiet)
 
 
 @app.command()
 def resume(
-    run: Annotated[Path, typer.Argument(help="Run folder.")],
+    run: RunArgument,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Go on with a run that was stopped or killed."""
     from trainwright.workshop.resume import resume as verb
 
-    return _finish_run(verb(run, quiet=quiet or as_json), as_json)
+    return _finish_run(verb(run, quiet=quiet or as_json), as_json, quiet)
 
 
 @app.command()
 def predict(
-    model: Annotated[Path, typer.Argument(help="Model folder or run folder.")],
-    data: Annotated[str, typer.Argument(help="Rows to predict for: file, folder, glob or URL.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="File to write: .csv, .jsonl or .parquet.")],
+    model: ModelArgument,
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Rows to predict for: file, folder, glob or URL.")
+    ],
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", metavar="FILE", help="File to write: .csv, .jsonl or .parquet."),
+    ],
     keep: Annotated[
-        list[str] | None, typer.Option(help="Column of DATA to copy; repeat for several.")
+        list[str] | None,
+        typer.Option(metavar="COLUMN", help="Column of DATA to copy; repeat for several."),
     ] = None,
     probabilities: Annotated[bool, typer.Option(help="Also probabilities and intervals.")] = True,
     quiet: QuietFlag = False,
@@ -97,8 +124,10 @@ def predict(
 
 @app.command()
 def evaluate(
-    model: Annotated[Path, typer.Argument(help="Model folder or run folder.")],
-    data: Annotated[str, typer.Argument(help="Rows with the target: file, folder, glob or URL.")],
+    model: ModelArgument,
+    data: Annotated[
+        str, typer.Argument(metavar="DATA", help="Rows with the target: file, folder, glob or URL.")
+    ],
     as_json: JsonFlag = False,
 ) -> None:
     """Judge a model on rows that it has not seen."""
@@ -106,7 +135,7 @@ def evaluate(
 
     found = verb(model, data)
     if as_json:
-        _print(json.dumps(found, ensure_ascii=False))
+        _print_json(found)
         return
     from trainwright.reporting.console import metrics_table
 
@@ -115,9 +144,11 @@ def evaluate(
 
 @app.command()
 def init(
-    data: Annotated[str, typer.Argument(help="File, folder, glob or URL.")],
+    data: Annotated[str, typer.Argument(metavar="DATA", help="File, folder, glob or URL.")],
     target: TargetOption = None,
-    output: Annotated[Path, typer.Option("-o", "--output", help="Recipe to write.")] = Path("recipe.yaml"),
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Recipe to write.")] = Path(
+        "recipe.yaml"
+    ),
     force: Annotated[bool, typer.Option(help="Replace a recipe that is there.")] = False,
 ) -> None:
     """Look at DATA and write a commented recipe for it."""
@@ -132,11 +163,11 @@ def schema() -> None:
     """Print the JSON Schema of a recipe, for editors."""
     from trainwright.workshop.schema import schema as verb
 
-    _print(json.dumps(verb(), indent=2, ensure_ascii=False))
+    _print_json(verb(), indent=2)
 
 
 @app.command()
-def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
+def report(run: RunArgument) -> None:
     """Write a run's report again."""
     from trainwright.workshop.report import report as verb
 
@@ -145,7 +176,7 @@ def report(run: Annotated[Path, typer.Argument(help="Run folder.")]) -> None:
 
 @app.command()
 def runs(
-    folder: Annotated[Path, typer.Argument(help="Folder of run folders.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Folder of run folders.")] = Path("runs"),
     as_json: JsonFlag = False,
 ) -> None:
     """List runs, best first."""
@@ -153,7 +184,7 @@ def runs(
 
     lines = verb(folder)
     if as_json:
-        _print(json.dumps(lines, ensure_ascii=False))
+        _print_json(lines)
         return
     from trainwright.reporting.console import runs_table
 
@@ -162,8 +193,8 @@ def runs(
 
 @app.command()
 def compare(
-    first: Annotated[Path, typer.Argument(help="Run folder.")],
-    second: Annotated[Path, typer.Argument(help="Run folder.")],
+    first: Annotated[Path, typer.Argument(metavar="FIRST", help="Run folder.")],
+    second: Annotated[Path, typer.Argument(metavar="SECOND", help="Run folder.")],
     as_json: JsonFlag = False,
 ) -> None:
     """Say what differs between two runs, and whether the results do."""
@@ -171,7 +202,7 @@ def compare(
 
     found = verb(first, second)
     if as_json:
-        _print(json.dumps(found, ensure_ascii=False))
+        _print_json(found)
         return
     from trainwright.reporting.console import comparison_table
 
@@ -180,22 +211,24 @@ def compare(
 
 @app.command()
 def demo(
-    name: Annotated[str, typer.Argument(help="digits (pictures) or cancer (a table).")] = "digits",
-    run: Annotated[Path | None, typer.Option(help="Run folder to make.")] = None,
+    name: Annotated[
+        str, typer.Argument(metavar="[NAME]", help="digits (pictures) or cancer (a table).")
+    ] = "digits",
+    run: RunOption = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Train on real data that needs no network."""
     from trainwright.workshop.demo import demo as verb
 
-    return _finish_run(verb(name, run=run, quiet=quiet or as_json), as_json)
+    return _finish_run(verb(name, run=run, quiet=quiet or as_json), as_json, quiet)
 
 
-def _finish_run(run: Any, as_json: bool) -> int:
+def _finish_run(run: Any, as_json: bool, quiet: bool) -> int:
     """Print what was made; 130 when the user stopped it early."""
     if as_json:
-        _print(json.dumps(run.summary(), ensure_ascii=False))
-    elif not sys.stderr.isatty():
+        _print_json(run.summary())
+    elif quiet or not (sys.stdout.isatty() and sys.stderr.isatty()):  # else the summary has named it
         _print(run.path)
     return 130 if run.interrupted else 0
 
@@ -204,6 +237,11 @@ def _draw(drawing: Any) -> None:
     from rich.console import Console
 
     Console(highlight=False).print(drawing)
+
+
+def _print_json(value: Any, *, indent: int | None = None) -> None:
+    ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
+    _print(json.dumps(value, indent=indent, ensure_ascii=ascii_only))
 
 
 def _print(value: object) -> None:

@@ -11,7 +11,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import IO, Any
@@ -33,9 +33,11 @@ RATIO_FROM_BYTES = 64 * 2**20
 """Up to this size no ratio is suspicious: little harm can be done."""
 
 _BLOCK = 1 << 20
+_ENCRYPTED_FLAG, _UTF8_FLAG = 0x1, 0x800
 _DAMAGE = (zipfile.BadZipFile, tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, gzip.BadGzipFile)
 _DISK_ERRORS = {errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS}
-_ENDINGS = (".zip", ".tar", ".tgz", ".tbz", ".tbz2", ".txz", ".gz", ".bz2", ".xz")
+_TAR_ENDINGS = (".tar", ".tgz", ".tbz", ".tbz2", ".txz")
+_ENDINGS = (".zip", *_TAR_ENDINGS, ".gz", ".bz2", ".xz")
 _OPENERS: dict[str, Any] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 _JUNK = {"__MACOSX", ".DS_Store", "Thumbs.db", "desktop.ini"}
 
@@ -135,7 +137,7 @@ def _content(place: Place, folder: Path) -> Place:
     left_out = json.loads((folder / "unpacked.json").read_text(encoding="utf-8"))["left_out"]
     notes = place.notes
     if left_out:
-        notes = (*notes, f"{left_out} links or devices in {place.name} were left out.")
+        notes = (*notes, f"Links and devices left out of {place.name}: {left_out:,}.")
     content = folder / "content"
     inner = list(content.iterdir())
     while len(inner) == 1 and inner[0].is_dir():
@@ -153,7 +155,7 @@ def _unpack_into(folder: Path, place: Place, counter: _Counter) -> None:
     path = place.path
     if zipfile.is_zipfile(path):
         _unpack_zip(folder, place, counter)
-    elif tarfile.is_tarfile(path):
+    elif path.suffix.lower() in _TAR_ENDINGS or path.stem.lower().endswith(".tar"):
         with tarfile.open(path, "r:*") as archive:
             _unpack_tar(folder, archive, counter)
     elif path.suffix.lower() in _OPENERS:
@@ -167,8 +169,8 @@ def _unpack_into(folder: Path, place: Place, counter: _Counter) -> None:
 def _unpack_zip(folder: Path, place: Place, counter: _Counter) -> None:
     with zipfile.ZipFile(place.path) as archive:
         check_zip(archive, place.name)
-        for entry in archive.infolist():
-            name = _zip_name(entry)
+        entries = archive.infolist()
+        for entry, name in zip(entries, _zip_names(entries), strict=True):
             target = _target(folder, name, counter)
             if target is None or entry.is_dir():
                 continue
@@ -176,7 +178,7 @@ def _unpack_zip(folder: Path, place: Place, counter: _Counter) -> None:
             if kind not in {0, stat.S_IFREG}:
                 counter.left_out += 1
                 continue
-            if entry.flag_bits & 1:
+            if entry.flag_bits & _ENCRYPTED_FLAG:
                 raise DataError("the archive needs a password", where=place.name, fix="unpack it yourself")
             counter.file()
             with _opened(archive, entry, place) as stream:
@@ -192,17 +194,20 @@ def _opened(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, place: Place) -> I
         ) from error
 
 
-def _zip_name(entry: zipfile.ZipInfo) -> str:
-    """Return an entry's name; without the UTF-8 flag it is in whatever encoding the packer used."""
-    if entry.flag_bits & 0x800 or entry.filename.isascii():
-        return entry.filename
-    raw = entry.filename.encode("cp437")
+def _zip_names(entries: Sequence[zipfile.ZipInfo]) -> list[str]:
+    """Return the names of entries; those without the UTF-8 flag are in whatever encoding the packer used."""
+    raw = {
+        entry.filename: entry.filename.encode("cp437")
+        for entry in entries
+        if not entry.flag_bits & _UTF8_FLAG and not entry.filename.isascii()
+    }
     for encoding in ("utf-8", "gb18030"):
         try:
-            return raw.decode(encoding)
+            decoded = {name: code.decode(encoding) for name, code in raw.items()}
         except UnicodeDecodeError:
             continue
-    return entry.filename
+        return [decoded.get(entry.filename, entry.filename) for entry in entries]
+    return [entry.filename for entry in entries]
 
 
 def _unpack_tar(folder: Path, archive: tarfile.TarFile, counter: _Counter) -> None:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 _FORMAT = 1
 """Version of the cached tables; raised when reading changes."""
 
+_VIEW_BYTES = 16
+
 _MOST_SET_ASIDE = 1_000_000
 """Broken rows beyond this stop the reading: the source is not what it seems to be."""
 
@@ -100,7 +102,7 @@ def collect(reading: Reading, frames: Iterable[pl.DataFrame], *, key: str, memor
     arriving = iter(frames)
     for frame in arriving:
         held.append(plain_or_null(frame))
-        taken += int(frame.estimated_size())
+        taken += bytes_in_memory(frame)
         if taken > memory.left:
             return _spill(reading, held, arriving, folder)
     rows = _checked(reading, sum(map(len, held)))
@@ -116,6 +118,12 @@ def collect(reading: Reading, frames: Iterable[pl.DataFrame], *, key: str, memor
         notes=[*reading.place.notes, *reading.notes],
         origin=reading.origin,
     )
+
+
+def bytes_in_memory(frame: pl.DataFrame) -> int:
+    """Return about how much room a frame takes, strings' pointers counted too."""
+    num_views = sum(kind in {pl.String, pl.Binary} for kind in frame.dtypes)
+    return int(frame.estimated_size()) + _VIEW_BYTES * len(frame) * num_views
 
 
 def plain_or_null(frame: pl.DataFrame) -> pl.DataFrame:

@@ -7,7 +7,7 @@ little-endian values, a ragged one beside a file of offsets.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
@@ -143,6 +143,39 @@ class EncodedRows:
         return EncodedRows(self.num_rows, loaded, self.broken, self.counts)
 
 
+def joined(chunks: Sequence[EncodedRows]) -> EncodedRows:
+    """Return encoded chunks one behind another, in memory; at least one chunk."""
+    starts = np.cumsum([0, *(chunk.num_rows for chunk in chunks)]).tolist()
+    broken = {
+        start + row: reason
+        for start, chunk in zip(starts, chunks, strict=False)
+        for row, reason in chunk.broken.items()
+    }
+    counts: dict[str, dict[str, int]] = {}
+    for chunk in chunks:
+        add_counts(counts, chunk.counts)
+    arrays = {name: _end_to_end([chunk.arrays[name] for chunk in chunks]) for name in chunks[0].arrays}
+    return EncodedRows(starts[-1], arrays, broken, counts)
+
+
+def _end_to_end(parts: Sequence[Array | Ragged]) -> Array | Ragged:
+    plain = [part for part in parts if not isinstance(part, Ragged)]
+    if plain:
+        return np.concatenate(plain)
+    ragged = [part for part in parts if isinstance(part, Ragged)]
+    lengths = np.concatenate([part.lengths for part in ragged])
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    return Ragged(np.concatenate([part.values for part in ragged]), offsets)
+
+
+def add_counts(total: dict[str, dict[str, int]], counts: Mapping[str, Mapping[str, int]]) -> None:
+    """Add what happened to the values of a chunk, by column, to what happened before."""
+    for column, what in counts.items():
+        mine = total.setdefault(column, {})
+        for word, count in what.items():
+            mine[word] = mine.get(word, 0) + count
+
+
 class EncodedWriter:
     """Writes encoded chunks one after another into a folder; bounded memory whatever the number of rows."""
 
@@ -177,10 +210,7 @@ class EncodedWriter:
                     self._ends.setdefault(name, []).append(array.lengths)
         for row, reason in chunk.broken.items():
             self._broken[self._rows + row] = reason
-        for column, counts in chunk.counts.items():
-            mine = self._counts.setdefault(column, {})
-            for what, count in counts.items():
-                mine[what] = mine.get(what, 0) + count
+        add_counts(self._counts, chunk.counts)
         self._rows += chunk.num_rows
 
     def close(self) -> None:

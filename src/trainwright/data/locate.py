@@ -8,8 +8,9 @@ from pathlib import Path
 from urllib.parse import unquote
 
 from trainwright.data.archive import is_archive, unpack
-from trainwright.data.remote import fetch, public_name, scheme_of
+from trainwright.data.remote import fetch
 from trainwright.data.source import Place
+from trainwright.data.urls import public_name, scheme_of
 from trainwright.foundation.errors import DataError, nearest
 
 _DATABASES = frozenset(
@@ -101,5 +102,5 @@ def _missing(path: Path, location: str) -> DataError:
     return DataError(
         f"there is no {kind} '{path.name}' in '{folder}'",
         where=location,
-        fix=f"did you mean '{near}'" if near else "check the path",
+        fix=f"did you mean '{near}'?" if near else "check the path",
     )

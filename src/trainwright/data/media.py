@@ -5,7 +5,8 @@ from __future__ import annotations
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
-from trainwright.data.remote import REMOTE, download_bytes, scheme_of
+from trainwright.data.remote import download_bytes
+from trainwright.data.urls import REMOTE, scheme_of
 from trainwright.foundation.errors import DataError
 
 MAX_BYTES = 256 * 2**20
@@ -50,17 +51,19 @@ def open_media(
 def _read(value: str, root: str | None, max_bytes: int) -> bytes:
     try:
         path = Path(value).expanduser() if root is None else _inside(root, value)
-        if path.is_dir():
-            raise DataError("this is a folder, not a file", where=value)
-        if path.stat().st_size > max_bytes:
-            raise _too_large(value, max_bytes)
-        return path.read_bytes()
+        size = -1 if path.is_dir() else path.stat().st_size
+        content = path.read_bytes() if 0 <= size <= max_bytes else b""
     except DataError:  # which is a ValueError too
         raise
     except FileNotFoundError as error:
         raise DataError("the file does not exist", where=value) from error
     except (OSError, ValueError) as error:  # a path may hold a zero byte
         raise DataError("the file cannot be read", where=value) from error
+    if size < 0:
+        raise DataError("this is a folder, not a file", where=value)
+    if size > max_bytes:
+        raise _too_large(value, max_bytes)
+    return content
 
 
 def _inside(root: str, value: str) -> Path:
@@ -92,9 +95,7 @@ def _fetch(url: str, root: str | None, max_bytes: int, timeout: float) -> bytes:
     """Fetch a URL; one that would open local files is no way round the data folder."""
     scheme = scheme_of(url)
     if scheme not in REMOTE and (root is None or scheme != scheme_of(root)):
-        raise DataError(
-            f"URLs of the kind '{scheme}://' are not opened", where=_shown(url), fix="give a path"
-        )
+        raise DataError(f"'{scheme}://' URLs are not opened", where=_shown(url), fix="give a path")
     return download_bytes(url, max_bytes=max_bytes, timeout=timeout)
 
 

@@ -9,10 +9,9 @@ from trainwright.data.frames import frame_table
 from trainwright.data.joined_table import JoinedTable
 from trainwright.data.locate import database, locate, source_of
 from trainwright.data.part_names import given_parts, part_of_name
-from trainwright.data.remote import public_name
 from trainwright.data.source import SOURCES, Memory, Place, open_place
 from trainwright.data.table import Table
-from trainwright.foundation.errors import DataError
+from trainwright.data.urls import public_name
 from trainwright.recipe.recipe import DataSettings
 
 _VALIDATION, _TEST = 1, 2
@@ -32,8 +31,6 @@ def open_table(data: DataSettings | Any, *, base: Path | None = None) -> Table:
     if not isinstance(data, DataSettings):
         return frame_table(data, root=None if base is None else str(base))
     paths = (data.path,) if isinstance(data.path, str) else data.path
-    if not paths or not all(paths):
-        raise DataError("no path is given", where="data.path", fix="name a file, a folder or a URL")
     base = base or Path()
     memory = Memory()
     tables = [table for path in paths for table in _open(path, data, base, memory)]

@@ -194,12 +194,8 @@ def column_names(raw: Sequence[str | None], *, where: str, notes: list[str]) -> 
         names.append(new)
     nameless = [new for new, name in zip(names, stripped, strict=True) if not name]
     if nameless:
-        called = ", ".join(f"'{name}'" for name in nameless[:5])
-        notes.append(
-            f"{len(nameless)} columns have no name; they are called {called}."
-            if len(nameless) > 1
-            else f"A column has no name; it is called {called}."
-        )
+        shown = ", ".join(nameless[:5]) + (", …" if len(nameless) > 5 else "")
+        notes.append(f"Columns without a name were called {shown}.")
     seen: set[str] = set()
     for name in names:
         if name in seen:

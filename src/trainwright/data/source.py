@@ -17,7 +17,7 @@ from trainwright.recipe.recipe import DataSettings
 HEAD_BYTES = 1 << 16
 """What is looked at to tell a format."""
 
-MEMORY_BYTES = 256 * 2**20
+MEMORY_BYTES = 384 * 2**20
 """Rows that one call holds in memory; what exceeds it is read from disk in pieces."""
 
 

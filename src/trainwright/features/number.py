@@ -77,13 +77,10 @@ class NumberFeature(LearnedFeature):
         )
 
     def _bins(self, scaled: Array) -> tuple[float, ...] | None:
-        """Return quantiles of scaled training values (Gorishniy et al. 2022) as edges, √n rows to a bin."""
+        """Return the edges of the piecewise embedding, √n rows to a bin."""
         if self.options.embedding in {"none", "periodic"} or not len(scaled):
             return None
-        count = max(2, min(self.options.bins, int(len(scaled) ** 0.5)))
-        # Real values, not means of neighbours: a column of whole numbers needs no edge between two.
-        edges = np.quantile(scaled, np.linspace(0, 1, count + 1), method="inverted_cdf")
-        edges = np.unique(edges.astype(np.float32)).astype(np.float64)
+        edges = _edges(scaled, max(2, min(self.options.bins, int(len(scaled) ** 0.5))))
         gap = _LEAST_GAP * (edges[-1] - edges[0])
         kept = [edges[0]]
         for edge in edges[1:].tolist():  # at most 1,025
@@ -156,6 +153,25 @@ class NumberFeature(LearnedFeature):
     def target_spec(self) -> dict[str, Any]:
         """Return {"mean", "std"} of the training values."""
         return {"mean": self.learned_.mean, "std": self.learned_.std}
+
+
+def _edges(scaled: Array, count: int) -> Array:
+    """Return at most `count` + 1 ascending edges: quantiles of the training values (Gorishniy et al. 2022).
+
+    A value that fills more than a bin alone (a column that is mostly 0) would take most quantiles for
+    itself. It gets one edge at itself and one at the next value, and the quantiles are those of the others.
+    """
+    values, sizes = np.unique(scaled.astype(np.float32).astype(np.float64), return_counts=True)
+    if len(values) <= count + 1:
+        return values
+    heavy = np.flatnonzero(sizes > len(scaled) / count)
+    alone = np.concatenate([values[heavy], values[np.minimum(heavy + 1, len(values) - 1)]])
+    rest = np.delete(sizes, heavy).cumsum()
+    left = max(count - len(alone), 2)
+    # Real values, not means of neighbours: a column of whole numbers needs no edge between two.
+    places = np.searchsorted(rest, np.linspace(0, 1, left + 1) * rest[-1], side="left")
+    quantiles = np.delete(values, heavy)[np.minimum(places, len(rest) - 1)]
+    return np.unique(np.concatenate([quantiles, alone, values[[0, -1]]]))
 
 
 def _stray_notes(values: pl.Series, numbers: Numbers) -> tuple[str, ...]:

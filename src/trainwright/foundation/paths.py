@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import secrets
 import shutil
 from collections.abc import Iterator
@@ -34,6 +35,27 @@ def make_folder(folder: Path) -> Path:
     return folder
 
 
+def check_writable(folder: Path) -> None:
+    """Check that files can be written into a folder, made for the check where it is not there yet.
+
+    Nothing is left behind: a long preparation may follow, and may find that there is nothing to write.
+
+    Raises:
+        UserError: the place cannot be written to.
+    """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        make_folder(folder)
+        scratch = _scratch(folder / "check")
+        with writing(folder):
+            scratch.touch(exist_ok=False)
+            scratch.unlink()
+    finally:
+        for path in made:
+            with suppress(OSError):
+                path.rmdir()
+
+
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turn the operating system's refusals to write `path` into one sentence for the user.
@@ -42,12 +64,35 @@ def writing(path: Path) -> Iterator[None]:
     """
     try:
         yield
-    except OSError as error:
-        refusal = None if _is_elsewhere(error, path) else _refusal(error)
+    except UserError:
+        raise
+    except Exception as error:
+        if isinstance(error, OSError):
+            refusal = None if _is_elsewhere(error, path) else _refusal(error)
+        else:
+            refusal = _DISK_REFUSALS.get(_os_code(error))
         if refusal is None:
             raise
         what, fix = refusal
         raise UserError(what, where=str(path), fix=fix) from error
+
+
+_DISK_REFUSALS = {
+    errno.ENOSPC: ("the disk is full", "free some space and run it again"),
+    errno.EDQUOT: ("your disk quota is used up", "free some space and run it again"),
+    errno.EROFS: ("this disk is read-only", "choose another folder"),
+}
+
+
+def _os_code(error: Exception) -> int:
+    """Return the operating system's code of an error, 0 without.
+
+    Libraries written in Rust (safetensors, polars) have it in their text only: "… (os error 28)".
+    """
+    if isinstance(error, OSError) and error.errno:
+        return error.errno
+    found = re.search(r"\(os error (\d+)\)", str(error))
+    return int(found.group(1)) if found else 0
 
 
 def _refusal(error: OSError) -> tuple[str, str] | None:
@@ -60,12 +105,10 @@ def _refusal(error: OSError) -> tuple[str, str] | None:
         return "a folder stands where a file is needed", "choose another name"
     if isinstance(error, FileNotFoundError):
         return "there is no such folder to write into", "make the folder first"
-    return {
-        errno.ENOSPC: ("the disk is full", "free some space and run it again"),
-        errno.EDQUOT: ("your disk quota is used up", "free some space and run it again"),
-        errno.EROFS: ("this disk is read-only", "choose another folder"),
-        errno.ENAMETOOLONG: ("this name is too long for the disk", "choose a shorter one"),
-    }.get(error.errno or 0)
+    code = _os_code(error)
+    if code == errno.ENAMETOOLONG:
+        return "this name is too long for the disk", "choose a shorter one"
+    return _DISK_REFUSALS.get(code)
 
 
 def _is_elsewhere(error: OSError, path: Path) -> bool:

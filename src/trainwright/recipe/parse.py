@@ -127,10 +127,8 @@ class _Builder:
         self.check(event, path)
         self.values[path] = _mark(event)
         if isinstance(event, ScalarEvent):
-            if event.implicit[0] and not event.value and path in self.keys:
-                self.values[path] = self.keys[
-                    path
-                ]  # the parser takes an empty value to stand on the next line
+            if event.implicit[0] and not event.value:  # which the parser takes to stand on the next line
+                self.values[path] = self.keys.get(path, self.values[path])
             return scalar(event.value) if event.implicit[0] else event.value
         if isinstance(event, MappingStartEvent):
             return self.mapping(path)

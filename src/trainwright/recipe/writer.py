@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel
+from pydantic_core import to_jsonable_python
 
 from trainwright.recipe.emit import NOT_ON_A_LINE, emit, line
 from trainwright.recipe.kinds import Kind
@@ -71,7 +72,8 @@ def commented_recipe(recipe: Recipe, comments: Mapping[tuple[str, ...], str]) ->
 
 def _fields(recipe: Recipe, *, full: bool) -> dict[str, Any]:
     """Return a recipe's plain values: all, or those that differ from the defaults."""
-    plain: dict[str, Any] = recipe.model_dump(mode="json")
+    # Not mode="json", which has no infinity: an option may be one, and YAML can say it.
+    plain: dict[str, Any] = to_jsonable_python(recipe.model_dump(), inf_nan_mode="constants")
     return plain if full else _chosen(recipe, plain)
 
 

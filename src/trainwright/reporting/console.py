@@ -5,7 +5,6 @@ Text from the data is always `rich.text.Text`, never markup: a column called "[r
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +12,14 @@ from typing import TYPE_CHECKING, Any
 from trainwright.reporting.numbers import clip, count, duration, interval, number, percent, signed
 from trainwright.reporting.run_documents import one_line, read_run
 from trainwright.reporting.verdict import Verdict, verdict_of
-from trainwright.reporting.words import baseline_title, metric_title, part_title, split_title
+from trainwright.reporting.words import metric_title, part_title, split_title
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
     from rich.table import Table
     from rich.text import Text
 
-_MOST_COLUMNS = 16
+_MOST_LINES = 24
 _MOST_METRICS = 8
 _MOST_REASONS = 3
 _MOST_SETTINGS = 40
@@ -56,23 +55,23 @@ def data_summary(data: Mapping[str, Any]) -> Group:
 
 
 def schema_table(columns: Sequence[Mapping[str, Any]]) -> Table:
-    """Return a line for each column: type, use, missing share and the reason; targets first."""
-    table = _table("column", "taken as", "missing", "why")
-    ordered = sorted(columns, key=lambda column: _ORDER.index(column["role"]))
-    inputs = [column for column in ordered if column["role"] == "input"]
-    # A wide table is summed up: its inputs are alike, while targets and what is left out need a look.
-    hidden = inputs[_MOST_COLUMNS:]
-    shown = [column for column in ordered if not any(column is each for each in hidden)]
-    for column in shown[: 2 * _MOST_COLUMNS]:
-        style = {"target": "bold", "left out": "dim"}.get(column["role"], "")
+    """Return what each column was taken for and why, targets first; columns that are alike share a line."""
+    groups: dict[tuple[str, ...], list[str]] = {}
+    for column in sorted(columns, key=lambda column: _ORDER.index(column["role"])):
         kind = column["type"] if column["role"] == "input" else f"{column['type']} ({column['role']})"
         missing = percent(column["missing"]) if column.get("missing") else ""
-        cells = (clip(column["name"], 32), kind, missing, clip(column.get("reason") or "", 160))
-        table.add_row(*map(_text, cells), style=style)
-    if hidden:
-        kinds = Counter(column["type"] for column in hidden)
-        what = ", ".join(f"{number_of} {kind}" for kind, number_of in kinds.most_common())
-        table.add_row(_text("…"), _text(f"and {what}"), style="dim")
+        groups.setdefault((column["role"], kind, missing, column.get("reason") or ""), []).append(
+            column["name"]
+        )
+    table = _table("column", "taken as", "missing", "why")
+    for (role, kind, missing, reason), names in list(groups.items())[:_MOST_LINES]:
+        shown = ", ".join(clip(name, 32) for name in names[:2])
+        if len(names) > 2:
+            shown += f" and {count(len(names) - 2)} more"
+        style = {"target": "bold", "left out": "dim"}.get(role, "")
+        table.add_row(*map(_text, (shown, kind, missing, clip(reason, 160))), style=style)
+    if len(groups) > _MOST_LINES:
+        table.add_row(_text(f"and {count(len(groups) - _MOST_LINES)} more lines in the report"), style="dim")
     return table
 
 
@@ -109,8 +108,8 @@ def _verdict_text(verdict: Verdict) -> Text:
 def result_table(target: str, evaluation: Mapping[str, Any]) -> Table:
     """Return the metrics of a target with their intervals, beside every simple model."""
     baselines = evaluation["baselines"]
-    titles = [baseline_title(simple["name"], simple["title"]).en for simple in baselines]
-    table = _table(clip(target, 40), "this model", *titles)
+    # Their short names: the verdict below spells out the one that matters.
+    table = _table(clip(target, 40), "this model", *(simple["name"] for simple in baselines))
     table.columns[1].no_wrap = True
     names = list(evaluation["metrics"])[:_MOST_METRICS]
     for name in names:

@@ -20,7 +20,7 @@ def number(value: float | None, *, like: float | None = None) -> str:
         return NONE
     beside = value if like is None or not math.isfinite(like) or like == 0 else like
     size = abs(beside)
-    if size == 0:
+    if size < 1e-12:  # nothing but rounding
         return "0"
     if size < 1e-6:
         return f"{value:.1e}"

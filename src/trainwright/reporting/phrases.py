@@ -90,6 +90,7 @@ PHRASES: tuple[str, ...] = (
     mark("if their words or spelling tell something"),
     mark("asked for"),
     mark("not among the inputs asked for"),
+    mark("says which rows are for training, validation and test: used for the split, not learned from"),
     # What the split noticed (data.splits).
     mark(
         "{count} rows repeat the inputs of another row and stay in one part with it: a model must"

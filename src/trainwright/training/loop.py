@@ -302,13 +302,12 @@ class Trainer:
         """Move the averaged weights; early steps are averaged over fewer (as in TensorFlow's EMA)."""
         decay = min(self.settings.ema, (1 + step) / (10 + step))
         with torch.no_grad():
+            averaged = {name for name, _ in self.model.named_parameters()}
             for name, tensor in self.model.state_dict().items():
-                if name not in self._ema:
-                    self._ema[name] = tensor.detach().clone()
-                elif tensor.is_floating_point():
+                if name in averaged and name in self._ema:
                     self._ema[name].lerp_(tensor, 1 - decay)
-                else:
-                    self._ema[name].copy_(tensor)
+                else:  # statistics and constants (which may be infinite) are taken as they are
+                    self._ema[name] = tensor.detach().clone()
 
     def _is_log_step(self, step: int) -> bool:
         every = max(1, min(self.settings.steps // 200, 50))

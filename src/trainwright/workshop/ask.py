@@ -7,12 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.foundation.errors import UserError
-from trainwright.recipe.overrides import apply_overrides, build_recipe
+from trainwright.recipe.overrides import apply_overrides, overridden, validate, with_setting
+from trainwright.recipe.positions import Positions, undotted
 from trainwright.recipe.reader import read_recipe
 from trainwright.recipe.recipe import Recipe
+from trainwright.workshop.words import check_words
 
 FRAME = "data.parquet"
 """Where the run folder keeps the rows of a frame; what the recipe of such a run names as its data."""
+
+_MOST_COLUMNS = 20
+"""Columns that an error lists at most."""
 
 
 def ask_recipe(
@@ -33,7 +38,7 @@ def ask_recipe(
         data = str(data)
     if recipe is None and isinstance(data, str) and data.lower().endswith((".yaml", ".yml")):
         data, recipe = None, data
-    asked, base, where = _start(recipe)
+    asked, base, positions = _start(recipe)
     frame = None
     if isinstance(data, str) or (isinstance(data, list | tuple) and data and isinstance(data[0], str)):
         asked["data"] = _with_path(asked.get("data"), data)
@@ -43,44 +48,59 @@ def ask_recipe(
         asked["data"] = _with_path(asked.get("data"), FRAME)
     if target is not None:
         names = [target] if isinstance(target, str) else list(target)
-        known = asked.get("targets", {})
+        known = asked.get("targets")
+        known = known if isinstance(known, Mapping) else {}
         asked["targets"] = {name: known.get(name, "auto") for name in names}
+        positions = positions.overridden(("targets",), f"--target {', '.join(names)}")
+    if budget is not None:
+        flag = f"--budget {budget}"
+        asked = with_setting(asked, ("training", "budget"), budget, where=flag)
+        positions = positions.overridden(("training", "budget"), flag)
+    if seed is not None:
+        asked["seed"] = seed
+        positions = positions.overridden(("seed",), f"--seed {seed}")
+    if isinstance(settings, Mapping):
+        for path, value in settings.items():
+            asked = with_setting(asked, undotted(path, where=path), value, where=path)
+    else:
+        asked = apply_overrides(asked, list(settings))
+        positions = overridden(positions, list(settings))
     if "data" not in asked:
         raise UserError("there is no data to train on", fix="name a file, a folder or a recipe")
     if not asked.get("targets"):
-        raise UserError("no target is named", fix="say which column to predict: --target COLUMN")
-    if budget is not None:
-        asked["training"] = {**asked.get("training", {}), "budget": budget}
-    if seed is not None:
-        asked["seed"] = seed
-    if isinstance(settings, Mapping):
-        for path, value in settings.items():
-            _put(asked, path.split("."), value)
-    else:
-        asked = apply_overrides(asked, list(settings))
-    return build_recipe(asked, where=where), frame, base
+        raise _no_target(asked, frame, base, positions)
+    built = validate(asked, positions)
+    check_words(built, positions)
+    return built, frame, base
 
 
-def _start(recipe: Recipe | Mapping[str, Any] | str | Path | None) -> tuple[dict[str, Any], Path | None, str]:
-    """Return the fields to start from, the folder of relative paths, and what errors call the recipe."""
+def _start(
+    recipe: Recipe | Mapping[str, Any] | str | Path | None,
+) -> tuple[dict[str, Any], Path | None, Positions]:
+    """Return the fields to start from, the folder of relative paths, and where the fields were written."""
     if recipe is None:
-        return {}, None, "settings"
+        return {}, None, Positions("settings")
     if isinstance(recipe, Recipe):
-        return recipe.model_dump(mode="json", exclude_defaults=True), None, "recipe"
+        return recipe.model_dump(mode="json", exclude_defaults=True), None, Positions("recipe")
     if isinstance(recipe, Mapping):
-        return dict(recipe), None, "recipe"
+        return dict(recipe), None, Positions("recipe")
     path = Path(recipe)
     read = read_recipe(path)
-    return read.recipe.model_dump(mode="json", exclude_defaults=True), path.resolve().parent, str(path)
+    return dict(read.mapping), path.resolve().parent, read.positions
+
+
+def _no_target(asked: Mapping[str, Any], frame: Any, base: Path | None, positions: Positions) -> UserError:
+    """Return the error for a recipe without targets; it says which columns there are to choose from."""
+    from trainwright.data.open import open_table
+
+    # Any name does: only the data settings are looked at.
+    settings = validate({**asked, "targets": {"target": "auto"}}, positions).data
+    columns = list(open_table(settings if frame is None else frame, base=base).schema)
+    shown = ", ".join(columns[:_MOST_COLUMNS]) + (", …" if len(columns) > _MOST_COLUMNS else "")
+    return UserError(
+        "no target is named", fix=f"say which column to predict with --target; there are: {shown}"
+    )
 
 
 def _with_path(data: Any, path: Any) -> Any:
     return {**data, "path": path} if isinstance(data, dict) else path
-
-
-def _put(fields: dict[str, Any], path: list[str], value: Any) -> None:
-    for key in path[:-1]:
-        inner = fields.get(key)
-        fields[key] = dict(inner) if isinstance(inner, Mapping) else {} if inner is None else {"type": inner}
-        fields = fields[key]
-    fields[path[-1]] = value

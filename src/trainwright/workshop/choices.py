@@ -36,7 +36,7 @@ class Profile:
 
 # Measured on the data sets of benchmarks/quality.py; see docs/decisions/defaults.md for the figures.
 _PROFILES = {
-    "table": Profile(3e-2, 3_000, (12, 200), (32, 512), "cosine", 24),
+    "table": Profile(3e-2, 1_200, (10, 60), (32, 256), "cosine", 16),
     "text": Profile(1e-2, 1_500, (5, 30), (32, 128), "cosine", 8),
     "image": Profile(5e-2, 3_000, (10, 60), (32, 128), "cosine", 0),
     "audio": Profile(5e-2, 2_000, (10, 50), (32, 64), "cosine", 0),

@@ -43,7 +43,11 @@ def init(
         )
     recipe, _, base = ask_recipe(data, target=target)
     schema = infer_schema(
-        open_table(recipe.data, base=base), inputs=recipe.inputs, targets=recipe.targets, seed=recipe.seed
+        open_table(recipe.data, base=base),
+        inputs=recipe.inputs,
+        targets=recipe.targets,
+        seed=recipe.seed,
+        split=recipe.split,
     )
     inputs: dict[str, FeatureSettings] = {}
     targets: dict[str, FeatureSettings] = {}

@@ -10,10 +10,15 @@ from typing import Any
 
 
 class Interrupt:
-    """While entered, remembers a first SIGINT or SIGTERM and lets a second one through."""
+    """While entered, remembers a first SIGINT or SIGTERM and lets a second one through.
+
+    Before `requested` is asked for the first time nothing has been learned: then the first one ends the
+    process, too.
+    """
 
     def __init__(self) -> None:
         self._asked = False
+        self._training = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> Interrupt:
@@ -27,7 +32,7 @@ class Interrupt:
             signal.signal(number, handler)
 
     def _hear(self, number: int, frame: FrameType | None) -> None:
-        if self._asked:
+        if self._asked or not self._training:
             raise KeyboardInterrupt
         self._asked = True
         print(  # noqa: T201 (a signal handler must not wait for the progress bar's lock)
@@ -35,5 +40,6 @@ class Interrupt:
         )
 
     def requested(self) -> bool:
-        """Whether the user asked to stop."""
+        """Whether the user asked to stop; training asks before every step."""
+        self._training = True
         return self._asked

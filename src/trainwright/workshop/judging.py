@@ -13,7 +13,7 @@ import polars as pl
 
 from trainwright.data.encoded import TARGET, Array, EncodedRows, Ragged
 from trainwright.evaluation.baselines import TEST_ROWS, TRAINING_ROWS, Baseline, fit_baselines
-from trainwright.evaluation.design_matrix import BaselineRows
+from trainwright.evaluation.design_matrix import RAW_TYPES, BaselineRows
 from trainwright.evaluation.importance import contributions
 from trainwright.evaluation.judge import headline_metric, judge
 from trainwright.evaluation.metrics.base import Metric
@@ -21,7 +21,7 @@ from trainwright.evaluation.sample import Sample
 from trainwright.features.base import Encoded
 from trainwright.features.encoding import TABLE
 from trainwright.foundation.devices import peak_memory_mb
-from trainwright.foundation.paths import whole_folder, write_json
+from trainwright.foundation.paths import whole_folder, write_json, writing
 from trainwright.foundation.random import numpy_stream
 from trainwright.recipe.recipe import EvaluationSettings
 from trainwright.reporting.card import write_card
@@ -227,7 +227,7 @@ def _baseline_rows(model: Model, prepared: Prepared, index: Array) -> BaselineRo
     arrays: dict[str, Array | Ragged] = {}
     groups = model.encoding.groups()
     for column, feature in model.encoding.inputs.items():
-        if feature.type in {"number", "category", "boolean", "date", "text"}:
+        if feature.type in RAW_TYPES:
             raw.append(column)
         elif feature.modality == TABLE:
             first, last = groups[TABLE].spec["columns"][column]["dense"]
@@ -354,4 +354,6 @@ def _write_predictions(
         columns |= task.frame(scores[name])
         columns[f"{name}: target"] = target
         columns[f"{name}: scores"] = scores[name]
-    pl.DataFrame(columns).write_parquet(place / "predictions.parquet")
+    path = place / "predictions.parquet"
+    with writing(path):
+        pl.DataFrame(columns).write_parquet(path)

@@ -44,8 +44,11 @@ def predict(
         A frame with one row for each row of the data, in order; with `output`, the path written.
 
     Raises:
-        UserError: the data lacks a column, the output has an unknown ending, the model is damaged.
+        UserError: the data lacks a column, the output has an unknown ending or would replace the data, the
+            model is damaged.
     """
+    if output is not None:
+        _check_output(Path(output), data)
     loaded = load_model(model)
     if output is None and not keep:
         return loaded.predict(data, probabilities=probabilities)
@@ -62,6 +65,23 @@ def predict(
     if output is None:
         return pl.concat(list(frames))
     return write_frames(frames, Path(output))
+
+
+def _check_output(path: Path, data: Any) -> None:
+    """Refuse a file of unknown format, and one that holds the rows to predict for."""
+    if path.suffix.lower() not in FORMATS:
+        raise UserError(
+            "predictions cannot be written in a format of this ending",
+            where=str(path),
+            fix=f"use one of: {', '.join(FORMATS)}",
+        )
+    sources = [data] if isinstance(data, str | Path) else data if isinstance(data, list | tuple) else []
+    for source in sources:
+        if isinstance(source, str | Path) and path.exists() and Path(source).exists():
+            if path.samefile(source):
+                raise UserError(
+                    "the predictions would replace the data", where=str(path), fix="write to another file"
+                )
 
 
 def load_model(model: Model | Run | str | Path) -> Model:
@@ -102,13 +122,9 @@ def write_frames(frames: Iterator[pl.DataFrame], path: Path) -> Path:
     """Write frames one behind another into one file, whole or not at all.
 
     Raises:
-        UserError: the ending is unknown, or the place cannot be written to.
+        UserError: the place cannot be written to.
     """
     ending = path.suffix.lower()
-    if ending not in FORMATS:
-        raise UserError(
-            f"'{path.name}' does not end in a known format", fix=f"use one of: {', '.join(FORMATS)}"
-        )
     make_folder(path.parent)
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
-from trainwright.data.encoded import Array, EncodedRows, open_encoded
+from trainwright.data.encoded import Array, EncodedRows, joined, open_encoded
 from trainwright.data.infer import infer_schema
 from trainwright.data.open import open_table
 from trainwright.data.schema import Schema
@@ -25,9 +26,11 @@ from trainwright.foundation.devices import num_cpus
 from trainwright.foundation.errors import DataError
 from trainwright.foundation.hashing import json_hash
 from trainwright.foundation.paths import cache_folder, whole_folder, write_atomic
+from trainwright.recipe.explain import explain
 from trainwright.recipe.recipe import FeatureSettings, Recipe
+from trainwright.workshop.words import check_fit
 
-_FORMAT = 1
+_FORMAT = 2
 """Version of the encoded cache; raised when encoding changes."""
 
 _IN_MEMORY_BYTES = 768 * 2**20
@@ -66,25 +69,33 @@ class Prepared:
     cached: bool = False
 
 
-def prepare(recipe: Recipe, source: Any = None, *, base: Path | None = None) -> Prepared:
+def prepare(recipe: Recipe, source: Any = None, *, base: Path | None = None, cache: bool = True) -> Prepared:
     """Open the data of a recipe and make it ready.
 
     Args:
         recipe: what the user asked for.
         source: a frame in memory, instead of `recipe.data`.
         base: folder that relative paths of the recipe start from.
+        cache: keep the encoded rows on disk for the next run; without, they are in memory alone.
 
     Raises:
         DataError: nothing can be learned from this data, and why.
     """
     began = time.monotonic()
     table = open_table(recipe.data if source is None else source, base=base)
-    schema = infer_schema(table, inputs=recipe.inputs, targets=recipe.targets, seed=recipe.seed)
+    schema = infer_schema(
+        table, inputs=recipe.inputs, targets=recipe.targets, seed=recipe.seed, split=recipe.split
+    )
+    check_fit(recipe, schema, table)
     seconds = {"open": time.monotonic() - began}
     began = time.monotonic()
     split = make_split(table, schema, recipe.split, recipe.seed, usable=_with_targets(table, schema))
     context = Context(root=table.root, seed=recipe.seed, workers=num_cpus())
-    encoding, rows, cached = encode(table, schema, split, context)
+    if cache:
+        encoding, rows, cached = encode(table, schema, split, context)
+    else:
+        encoding, rows = encode_in_memory(table, schema, split, context)
+        cached = False
     quarantined = [*table.quarantined, *_set_aside(table, rows)]
     _check_quarantine(quarantined, table, recipe.data.quarantine_limit)
     split = split.without(np.fromiter(rows.broken, dtype=np.int64, count=len(rows.broken)))
@@ -126,6 +137,15 @@ def encode(
     return encoding, open_encoded(folder).in_memory(_IN_MEMORY_BYTES), cached
 
 
+def encode_in_memory(
+    table: Table, schema: Schema, split: Split, context: Context
+) -> tuple[Encoding, EncodedRows]:
+    """Fit the transforms and encode the table without a file, for frames too small to be worth one."""
+    encoding = Encoding(_features(schema, "input"), _features(schema, "target"))
+    encoding.fit(table, split.indices["training"], context)
+    return encoding, joined(list(encoding.chunks(table, context)))
+
+
 def describe(prepared: Prepared) -> dict[str, Any]:
     """Return what `data.json` holds."""
     table, schema, split = prepared.table, prepared.schema, prepared.split
@@ -145,7 +165,7 @@ def describe(prepared: Prepared) -> dict[str, Any]:
             "count": len(prepared.quarantined),
             "reasons": [{"reason": reason, "count": count} for reason, count in reasons.most_common(20)],
         },
-        "notes": list(table.notes),
+        "notes": [*table.notes, *prepared.encoding.notes()],
         "counts": prepared.rows.counts,
     }
 
@@ -160,7 +180,11 @@ def _features(schema: Schema, role: str) -> dict[str, Feature]:
     for column in schema.columns:
         if column.role == role:
             kind = FEATURES[column.type]
-            features[column.name] = kind(column.name, check_options(kind, column.options))
+            try:
+                options = check_options(kind, column.options)
+            except ValidationError as error:  # options beside "auto": only now is it known whose they are
+                raise explain(error, kind.Options, None, (f"{role}s", column.name)) from error
+            features[column.name] = kind(column.name, options)
     return features
 
 

@@ -19,7 +19,7 @@ from trainwright.data.batch_plan import BatchPlan, plan_batches
 from trainwright.data.encoded import TARGET, Array, Batch, EncodedRows
 from trainwright.foundation.devices import choose_device, environment
 from trainwright.foundation.errors import UserError
-from trainwright.foundation.paths import make_folder, write_atomic, write_json
+from trainwright.foundation.paths import check_writable, make_folder, write_atomic, write_json, writing
 from trainwright.foundation.random import stream_seed
 from trainwright.recipe.budget import Budget
 from trainwright.recipe.recipe import Recipe
@@ -38,6 +38,9 @@ if TYPE_CHECKING:
     from trainwright.models.multimodal import MultimodalModel
     from trainwright.tasks.base import Task
     from trainwright.training.loop import Judgement, Outcome, Trainer
+
+RUNS = Path("runs")
+"""Where run folders go by default."""
 
 
 def train(
@@ -143,14 +146,32 @@ def fit_recipe(
     place = _check_place(Path(folder) if folder else None, resumed=resumed)
     with console.working("Reading the data"):
         prepared = prepare(recipe, frame, base=base)
+        torch.manual_seed(stream_seed(recipe.seed, "model"))
+        job = _make_job(prepared)
     console.prepared(prepared)
-    torch.manual_seed(stream_seed(recipe.seed, "model"))
-    job = _make_job(prepared)
     job.place = make_folder(place or _new_place(prepared))
-    _write_start(job.place, job, prepared, frame)
+    with writing(job.place):
+        _write_start(job.place, job, prepared, frame)
     with console.training(job.choices.steps) as listener:
         job.outcome = _train(job, job.place, [listener], stop)
     prepared.seconds["train"] = job.outcome.seconds
+    return job
+
+
+def fit_frame(recipe: Recipe, frame: Any) -> Job:
+    """Train on a frame and leave nothing on disk: no run folder, no checkpoint, no cache.
+
+    Args:
+        recipe: what to do.
+        frame: the rows.
+    """
+    import torch
+
+    prepared = prepare(recipe, frame, cache=False)
+    torch.manual_seed(stream_seed(recipe.seed, "model"))
+    job = _make_job(prepared)
+    torch.manual_seed(stream_seed(recipe.seed, "training"))
+    job.outcome = _trainer(job, None, lambda *_, **__: None, lambda: False).run()
     return job
 
 
@@ -204,9 +225,14 @@ class TrainingRows:
 
 def _make_job(prepared: Prepared) -> Job:
     from trainwright.workshop.assemble import assemble, kinds, make_tasks
+    from trainwright.workshop.judging import headline_of
 
     recipe, training = prepared.recipe, prepared.split.indices["training"]
     tasks = make_tasks(recipe, prepared.encoding)
+    for task in tasks.values():
+        headline_of(recipe.evaluation, task)  # a metric that does not judge the target is found out now
+    if recipe.training.sampling == "balanced":
+        _sampling_weights(prepared, training)
     network = assemble(recipe, prepared.encoding, tasks)
     network.to(choose_device(recipe.training.device))
     choices = choose(
@@ -395,15 +421,16 @@ def _sampling_weights(prepared: Prepared, index: Array) -> Array:
 
 
 def _check_place(place: Path | None, *, resumed: bool) -> Path | None:
-    """Refuse a run folder that holds something, before any work is done."""
-    if place is None:
-        make_folder(Path("runs"))
-    elif not resumed and place.exists() and (not place.is_dir() or any(place.iterdir())):
+    """Refuse a run folder that holds something or cannot be written to, before any work is done."""
+    if place is not None and place.is_file():
+        raise UserError("this is a file, not a run folder", where=str(place), fix="name another with --run")
+    if place is not None and not resumed and place.exists() and any(place.iterdir()):
         raise UserError(
             "the run folder is not empty",
             where=str(place),
             fix="name another with --run, or go on with `trainwright resume`",
         )
+    check_writable(place or RUNS)
     return place
 
 
@@ -411,7 +438,7 @@ def _new_place(prepared: Prepared) -> Path:
     """Return a folder name that sorts by day and says what it is about: runs/2026-11-22-spam-7f3a."""
     words = re.sub(r"[^\w]+", "-", Path(prepared.table.name).stem, flags=re.UNICODE).strip("-")[:40] or "run"
     day = datetime.datetime.now(tz=datetime.UTC).astimezone().date().isoformat()
-    return Path("runs") / f"{day}-{words}-{secrets.token_hex(2)}"
+    return RUNS / f"{day}-{words}-{secrets.token_hex(2)}"
 
 
 def _write_start(place: Path, job: Job, prepared: Prepared, frame: Any) -> None:

@@ -40,7 +40,11 @@ def test_values_are_strings_and_empty_ones_missing(file: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "named"),
-    [("a;b\n1,5;2\n3,5;4\n", "semicolons"), ("a\tb\n1,5\t2\n3,5\t4\n", "tabs"), ("a|b\n1,5|2\n3,5|4\n", "bars")],
+    [
+        ("a;b\n1,5;2\n3,5;4\n", "semicolons"),
+        ("a\tb\n1,5\t2\n3,5\t4\n", "tabs"),
+        ("a|b\n1,5|2\n3,5|4\n", "bars"),
+    ],
 )
 def test_delimiters_are_found_and_said(file: Path, text: str, named: str) -> None:
     table = read(file, text)
@@ -62,7 +66,9 @@ def test_text_with_commas_in_one_column_stays_one_column(file: Path) -> None:
 CHINESE = "标题,类别\n房间很干净，服务也好,正面\n早餐不好吃,负面\n"
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030", "gbk"])
+@pytest.mark.parametrize(
+    "encoding", ["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "utf-32", "gb18030", "gbk"]
+)
 def test_chinese_in_any_usual_encoding(file: Path, encoding: str) -> None:
     table = read(file, CHINESE.encode(encoding))
     assert list(table.schema) == ["标题", "类别"]
@@ -91,7 +97,7 @@ def test_an_encoding_can_be_set(file: Path) -> None:
         (b"a,b\n1,2\n", "utf-16", "the text is not utf-16"),
         (b"a,b\n1,2\n", "gb18303", "there is no encoding called 'gb18303'; did you mean 'gb18030'"),
         (b"a,b\n\x81\x20,2\n", None, "in none of the encodings UTF-8, GB18030 and cp1252; set data.encoding"),
-        ("a,b\n".encode() + "ä,ö\n".encode() * 50 + b"\xff,1\n", None, "data.csv line 52: the line is not UTF-8"),
+        (b"a,b\n" + "ä,ö\n".encode() * 50 + b"\xff,1\n", None, "data.csv line 52: the line is not UTF-8"),
     ],
 )
 def test_wrong_encodings_are_refused(file: Path, content: bytes, encoding: str | None, expected: str) -> None:
@@ -111,10 +117,22 @@ def test_wrong_encodings_are_refused(file: Path, content: bytes, encoding: str |
         (b"a, a \n1,2\n", "two columns are called 'a'"),
         (b"a,b\n1,\x002\n" + b"x,y\n" * 9, "it holds zero bytes"),
         (bytes(range(256)) * 8, "this is not a text file"),
-        (b"PAR1" + bytes(64), "this is a Parquet file, not a .csv file; rename it, or set data.format to parquet"),
-        (b"a,b\n1,2,3\n4,5,6\n", "none of its 2 rows can be read (the first: 3 values where the header names 2)"),
-        (b"5.1,3.5,setosa\n4.9,3.0,setosa\n6.2,2.9,virginica\n", "the first line holds values, not column names"),
-        (b"yes,male,3\nno,female,3\nyes,female,1\nno,male,3\n", "the first line holds values, not column names"),
+        (
+            b"PAR1" + bytes(64),
+            "this is a Parquet file, not a .csv file; rename it, or set data.format to parquet",
+        ),
+        (
+            b"a,b\n1,2,3\n4,5,6\n",
+            "none of its 2 rows can be read (the first: 3 values where the header names 2)",
+        ),
+        (
+            b"5.1,3.5,setosa\n4.9,3.0,setosa\n6.2,2.9,virginica\n",
+            "the first line holds values, not column names",
+        ),
+        (
+            b"yes,male,3\nno,female,3\nyes,female,1\nno,male,3\n",
+            "the first line holds values, not column names",
+        ),
     ],
 )
 def test_what_cannot_be_read_is_one_sentence(file: Path, content: bytes, expected: str) -> None:
@@ -139,7 +157,7 @@ def test_short_and_long_rows_go_to_the_quarantine_with_their_line(file: Path) ->
     ]
     assert {row.source for row in table.quarantined} == {str(file)}
     assert [table.where(row) for row in range(4)] == [f"{file} line {line}" for line in (3, 5, 9, 10)]
-    assert table.notes == ["2 lines without any value were left out."]
+    assert table.notes == ["Left out: 2 lines without any value."]
 
 
 def test_a_quote_that_never_closes_loses_no_line_unsaid(file: Path) -> None:
@@ -176,14 +194,14 @@ def test_names_are_trimmed_and_made_up(file: Path) -> None:
     assert list(table.schema) == ["a", "column_2_", "column_2"]
     assert table.notes == [
         "Spaces around column names were cut off.",
-        "A column has no name; it is called 'column_2_'.",
+        "Columns without a name were called column_2_.",
     ]
 
 
 def test_repeated_headers_are_left_out(file: Path) -> None:
     table = read(file, "a,b\n1,2\na,b\n3,4\n")
     assert rows(table) == [("1", "2"), ("3", "4")]
-    assert table.notes == ["1 repeated header lines were left out."]
+    assert table.notes == ["Left out: 1 repeated header line."]
     assert table.where(1) == f"{file} line 4"
 
 
@@ -212,7 +230,7 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), min_siz
     lambda name: name.strip() == name and "\ufeff" not in name
 )
 CELLS = st.one_of(
-    st.text(st.sampled_from('ab ,;\t|"\'\n\\é中'), max_size=6),
+    st.text(st.sampled_from("ab ,;\t|\"'\n\\é中"), max_size=6),
     st.text(st.characters(codec="utf-8", exclude_characters="\0\r"), max_size=6),
 )
 
@@ -220,13 +238,19 @@ CELLS = st.one_of(
 @st.composite
 def tables(draw: st.DrawFn) -> tuple[list[str], list[list[str]]]:
     names = draw(st.lists(NAMES, min_size=2, max_size=4, unique=True))
-    body = draw(st.lists(st.tuples(st.just("a filled one"), *[CELLS] * (len(names) - 1)).map(list), min_size=1, max_size=6))
+    body = draw(
+        st.lists(
+            st.tuples(st.just("a filled one"), *[CELLS] * (len(names) - 1)).map(list), min_size=1, max_size=6
+        )
+    )
     return names, body
 
 
 @settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(tables(), st.sampled_from(["utf-8", "utf-16", "gb18030"]))
-def test_what_is_written_is_read(tmp_path: Path, table: tuple[list[str], list[list[str]]], encoding: str) -> None:
+def test_what_is_written_is_read(
+    tmp_path: Path, table: tuple[list[str], list[list[str]]], encoding: str
+) -> None:
     names, body = table
     text = io.StringIO(newline="")
     csv.writer(text, lineterminator="\n", quoting=csv.QUOTE_ALL).writerows([names, *body])

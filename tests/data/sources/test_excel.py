@@ -35,7 +35,9 @@ def read(path: Path, **options: Any) -> Table:
 
 def test_values_have_types(tmp_path: Path) -> None:
     day = datetime.datetime(2024, 5, 6)
-    path = write(tmp_path / "d.xlsx", One=[["n", " t ", None, "day"], [1, "x", 2.5, day], [None, "中", "z", None]])
+    path = write(
+        tmp_path / "d.xlsx", One=[["n", " t ", None, "day"], [1, "x", 2.5, day], [None, "中", "z", None]]
+    )
     table = read(path)
     frame = pl.concat(list(table.chunks()))
     assert frame.columns == ["n", "t", "column_3", "day"]
@@ -65,7 +67,9 @@ def test_equal_names_are_refused(tmp_path: Path) -> None:
 
 def test_a_workbook_called_csv_is_refused(tmp_path: Path) -> None:
     path = write(tmp_path / "d.xlsx", One=[["a"], [1]]).rename(tmp_path / "d.csv")
-    with pytest.raises(DataError, match=r"this is an Excel workbook, not a \.csv file; rename it, or set data.format"):
+    with pytest.raises(
+        DataError, match=r"this is an Excel workbook, not a \.csv file; rename it, or set data.format"
+    ):
         read(path)
     assert read(path, format="excel").num_rows == 1
 

@@ -26,19 +26,25 @@ def read(path: Path, **options: Any) -> Table:
 
 def test_media_by_class(tmp_path: Path) -> None:
     table = read(make(tmp_path, "dog/1.jpg", "cat/b/2.PNG", "cat/10.jpeg", ".hidden/3.jpg", "readme.md"))
-    assert pl.concat(list(table.chunks())).rows() == [("cat/10.jpeg", "cat"), ("cat/b/2.PNG", "cat"), ("dog/1.jpg", "dog")]
+    assert pl.concat(list(table.chunks())).rows() == [
+        ("cat/10.jpeg", "cat"),
+        ("cat/b/2.PNG", "cat"),
+        ("dog/1.jpg", "dog"),
+    ]
     assert list(table.schema) == ["image", "label"]
     assert table.part is None
     assert table.root == str(tmp_path)
     assert table.where(2) == f"{tmp_path}/dog/1.jpg"
     assert table.notes == [
-        "1 files of other kinds were left out: readme.md.",
+        "Left out: 1 file of other kinds (readme.md).",
         "Folders within class folders do not count: the class is the outer folder.",
     ]
 
 
 def test_media_by_part_and_class(tmp_path: Path) -> None:
-    table = read(make(tmp_path, "Train/yes/1.wav", "train2.txt", "valid/no/2.flac", "test/yes/3.wav", "test/no/4.wav"))
+    table = read(
+        make(tmp_path, "Train/yes/1.wav", "train2.txt", "valid/no/2.flac", "test/yes/3.wav", "test/no/4.wav")
+    )
     assert list(table.schema) == ["audio", "label"]
     assert table.part is not None
     assert table.part.tolist() == [0, 2, 2, 1]
@@ -64,7 +70,7 @@ def test_media_without_classes(tmp_path: Path) -> None:
     make(tmp_path, "cat/3.jpg")
     table = read(tmp_path)
     assert table.column("label").to_list() == [None, None, "cat"]
-    assert table.notes == ["2 files stand in no class folder: their label is missing."]
+    assert table.notes == ["No label: 2 files outside of class folders."]
 
 
 def test_equal_content_gives_an_equal_fingerprint(tmp_path: Path) -> None:
@@ -78,9 +84,12 @@ def test_equal_content_gives_an_equal_fingerprint(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("paths", "expected"),
     [
-        (["a/1.doc", "a/2.doc"], r"there are no tables, images or sounds in this folder \(but 2 x .doc\); give"),
+        (
+            ["a/1.doc", "a/2.doc"],
+            r"there are no tables, images or sounds in this folder \(but 2 x .doc\); give",
+        ),
         ([".x/1.jpg"], "there are no tables, images or sounds in this folder; give"),
-        (["a/1.jpg", "a/2.wav"], "the folder holds 1 images and 1 sounds; keep one kind in it"),
+        (["a/1.jpg", "a/2.wav"], "the folder holds 1 image and 1 sound; keep one kind in it"),
     ],
 )
 def test_folders_that_say_nothing_are_refused(tmp_path: Path, paths: list[str], expected: str) -> None:
@@ -103,7 +112,11 @@ def test_names_of_tables_say_the_parts(tmp_path: Path) -> None:
         (tmp_path / f"{name}.csv").write_text(f"x\n{value}\n")
     table = read(tmp_path)
     assert table.part is not None
-    assert dict(zip(table.column("x").to_list(), table.part.tolist(), strict=True)) == {"1": 0, "2": 1, "3": 2}
+    assert dict(zip(table.column("x").to_list(), table.part.tolist(), strict=True)) == {
+        "1": 0,
+        "2": 1,
+        "3": 2,
+    }
     (tmp_path / "other.csv").write_text("x\n4\n")
     assert read(tmp_path).part is None
 
@@ -123,7 +136,8 @@ def test_a_column_that_a_file_lacks_is_named(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         read(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}/b.csv: there is no column 'price', which {tmp_path}/a.csv has; rename its column 'prize'."
+        f"{tmp_path}/b.csv: there is no column 'price', which {tmp_path}/a.csv has; "
+        "rename its column 'prize'."
     )
 
 

@@ -64,7 +64,7 @@ def test_splits_are_parts_and_numbers_become_class_names(hub: dict[Any, Any]) ->
     assert pl.concat(list(table.chunks())).rows() == [("x", "good"), ("y", "bad"), ("z", None)]
     assert table.part is not None
     assert table.part.tolist() == [0, 0, 2]
-    assert table.notes == ["1 splits of other names were left out."]
+    assert table.notes == ["Left out: 1 split of other names."]
 
 
 def test_format_hub_takes_the_plain_name(hub: dict[Any, Any]) -> None:
@@ -75,13 +75,17 @@ def test_format_hub_takes_the_plain_name(hub: dict[Any, Any]) -> None:
 
 
 def test_an_unknown_name(hub: dict[Any, Any]) -> None:
-    with pytest.raises(DataError, match=r"the data set cannot be read \(Dataset 'o/m' doesn't exist on the Hub\); "):
+    with pytest.raises(
+        DataError, match=r"the data set cannot be read \(Dataset 'o/m' doesn't exist on the Hub\); "
+    ):
         open_table(DataSettings(path="hf://datasets/o/m"))
 
 
 def test_the_package_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(DataError, match=r"needs the package 'datasets'; install it with pip install 'trainwright\[hub\]'"):
+    with pytest.raises(
+        DataError, match=r"needs the package 'datasets'; install it with pip install 'trainwright\[hub\]'"
+    ):
         open_table(DataSettings(path="hf://datasets/o/n"))
 
 
@@ -91,6 +95,8 @@ def test_a_hub_that_cannot_be_reached_is_given_up_in_seconds(
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
     began = time.monotonic()
-    with pytest.raises(DataError, match=r"the hub at http://127\.0\.0\.1:9 cannot be reached .*check the network"):
+    with pytest.raises(
+        DataError, match=r"the hub at http://127\.0\.0\.1:9 cannot be reached .*check the network"
+    ):
         open_table(DataSettings(path="hf://datasets/o/n"))
     assert time.monotonic() - began < 6

@@ -55,7 +55,9 @@ def test_types_are_kept(tmp_path: Path, name: str) -> None:
 def test_a_file_that_is_cut_off_is_refused(tmp_path: Path, name: str) -> None:
     path = write(tmp_path / name, pl.DataFrame({"a": np.random.default_rng(0).normal(size=5000)}))
     path.write_bytes(path.read_bytes()[:-2000])
-    with pytest.raises(DataError, match=r"this is not a whole (Parquet|Arrow) file: it is cut off or damaged; "):
+    with pytest.raises(
+        DataError, match=r"this is not a whole (Parquet|Arrow) file: it is cut off or damaged; "
+    ):
         read(path)
 
 
@@ -121,8 +123,10 @@ def test_large_files_are_read_in_place_and_give_the_same(tmp_path: Path) -> None
     assert large.take(rows).equals(small.take(rows))
 
 
-def test_a_dictionary_that_is_small_on_disk_only_is_not_taken_into_memory(tmp_path: Path) -> None:
+def test_runs_that_are_small_on_disk_only_are_not_taken_into_memory(tmp_path: Path) -> None:
     path = tmp_path / "d.parquet"
-    pl.DataFrame({f"c{i}": np.zeros(1_000_000) for i in range(40)}).write_parquet(path)
-    assert path.stat().st_size < 2**20
-    assert isinstance(read(path), ParquetTable)
+    pl.DataFrame({f"c{i}": np.zeros(30_000) for i in range(40)}).write_parquet(path)
+    assert path.stat().st_size < 1_000_000
+    place = Place(str(path), "d.parquet", None)
+    assert isinstance(open_place(place, DataSettings(path="d.parquet"), Memory(left=9_000_000)), ParquetTable)
+    assert isinstance(open_place(place, DataSettings(path="d.parquet"), Memory(left=10_000_000)), FrameTable)

@@ -32,7 +32,11 @@ def read(location: str, **options: Any) -> Table:
 def test_the_only_table_needs_no_query(shop: Path) -> None:
     table = read(f"sqlite:///{shop}")
     frame = pl.concat(list(table.chunks()))
-    assert frame.rows() == [(1, 2.5, "a", b"x", "7"), (2, None, None, None, "seven"), (3, 4.0, "中", b"", None)]
+    assert frame.rows() == [
+        (1, 2.5, "a", b"x", "7"),
+        (2, None, None, None, "seven"),
+        (3, 4.0, "中", b"", None),
+    ]
     assert table.schema["id"] == pl.Int64
     assert table.root == str(shop.parent)
 
@@ -42,7 +46,9 @@ def test_a_path_and_a_relative_url_do_too(shop: Path) -> None:
     assert open_table(DataSettings(path="sqlite:///shop.db"), base=shop.parent).num_rows == 3
 
 
-@pytest.mark.parametrize("query", ["sales", "SELECT * FROM sales", "-- all\nWITH s AS (SELECT * FROM sales) SELECT * FROM s"])
+@pytest.mark.parametrize(
+    "query", ["sales", "SELECT * FROM sales", "-- all\nWITH s AS (SELECT * FROM sales) SELECT * FROM s"]
+)
 def test_queries(shop: Path, query: str) -> None:
     assert read(f"sqlite:///{shop}", query=query).num_rows == 3
 
@@ -54,7 +60,10 @@ def test_queries(shop: Path, query: str) -> None:
         ("DELETE FROM sales", "the query does not read rows; set data.query to a table or to a SELECT"),
         ("SELECT price FROM missing", "the database cannot be read (no such table: missing)"),
         ("SELECT 1; DROP TABLE sales", "the database cannot be read"),
-        ("WITH x AS (SELECT 1) DELETE FROM sales", "the database cannot be read (attempt to write a readonly database)"),
+        (
+            "WITH x AS (SELECT 1) DELETE FROM sales",
+            "the database cannot be read (attempt to write a readonly database)",
+        ),
         ("SELECT id, id FROM sales", "two columns are called 'id'"),
         ("SELECT * FROM sales WHERE id > 9", "there is a header but no row"),
     ],
@@ -72,13 +81,15 @@ def test_several_tables_are_named(shop: Path) -> None:
         connection.execute('CREATE TABLE "odd ""name" (x)')
         connection.execute('INSERT INTO "odd ""name" VALUES (1)')
         connection.commit()
-    with pytest.raises(DataError, match=r'it is not said which rows to read \(its tables: odd "name, sales\)'):
+    with pytest.raises(
+        DataError, match=r'it is not said which rows to read \(its tables: odd "name, sales\)'
+    ):
         read(f"sqlite:///{shop}")
     assert read(f"sqlite:///{shop}", query='odd "name').num_rows == 1
 
 
 def test_a_missing_database_is_not_made(tmp_path: Path, shop: Path) -> None:
-    with pytest.raises(DataError, match="there is no file or folder 'shp.db'.*did you mean 'shop.db'"):
+    with pytest.raises(DataError, match=r"there is no file or folder 'shp.db'.*did you mean 'shop.db'"):
         read(f"sqlite:///{tmp_path / 'shp.db'}")
     assert not (tmp_path / "shp.db").exists()
 
@@ -110,5 +121,7 @@ def test_passwords_are_never_shown(password: str) -> None:
 
 def test_without_sqlalchemy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "sqlalchemy", None)
-    with pytest.raises(DataError, match=r"needs SQLAlchemy; install it with pip install 'trainwright\[sql\]'"):
+    with pytest.raises(
+        DataError, match=r"needs SQLAlchemy; install it with pip install 'trainwright\[sql\]'"
+    ):
         read("postgresql://host/shop", query="sales")

@@ -16,6 +16,7 @@ from trainwright.data.plain import column_names
 from trainwright.data.source import SOURCES, Memory, Place, Source
 from trainwright.data.table import Table
 from trainwright.data.text_file import open_utf8, text_encoding
+from trainwright.data.wording import counted
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
 
@@ -151,8 +152,7 @@ class _Lines:
 
     def invalid(self, row: Any) -> str:
         """Note a record with too few or too many values; pyarrow calls it for each."""
-        values = f"{row.actual_columns} value{'' if row.actual_columns == 1 else 's'}"
-        reason = f"{values} where the header names {row.expected_columns}"
+        reason = f"{counted(row.actual_columns, 'value')} where the header names {row.expected_columns}"
         self._broken.append((row.number, row.text.count("\n"), reason))
         return "skip"
 
@@ -211,9 +211,9 @@ class _Lines:
         order = np.argsort(at, kind="stable")
         reading.first, reading.at, reading.by = 1, at[order], by[order]
         if self._num_blank:
-            reading.notes.append(f"{self._num_blank:,} lines without any value were left out.")
+            reading.notes.append(f"Left out: {counted(self._num_blank, 'line')} without any value.")
         if self._num_headers > 1:
-            reading.notes.append(f"{self._num_headers - 1:,} repeated header lines were left out.")
+            reading.notes.append(f"Left out: {counted(self._num_headers - 1, 'repeated header line')}.")
 
 
 def _where_all(masks: Iterator[pl.Series]) -> pl.Series:

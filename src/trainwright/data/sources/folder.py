@@ -18,6 +18,7 @@ from trainwright.data.part_names import given_parts, part_of_name
 from trainwright.data.source import SOURCES, Memory, Place, Source, open_place, table_suffixes
 from trainwright.data.splits.parts import PART_WORDS
 from trainwright.data.table import Part, Table
+from trainwright.data.wording import counted
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
 
@@ -126,7 +127,7 @@ def _media(place: Place) -> Table:
         )
     if all(counts.values()):
         raise DataError(
-            f"the folder holds {counts['image']:,} images and {counts['audio']:,} sounds",
+            f"the folder holds {counted(counts['image'], 'image')} and {counted(counts['audio'], 'sound')}",
             where=place.name,
             fix="keep one kind in it, or write a table with a column for each",
         )
@@ -136,14 +137,14 @@ def _media(place: Place) -> Table:
     if len(media) < len(files):
         others = [file.path for file in files if file.ending not in MEDIA[kind]]
         shown = ", ".join(others[:3]) + (", …" if len(others) > 3 else "")
-        notes.append(f"{len(others):,} files of other kinds were left out: {shown}.")
+        notes.append(f"Left out: {counted(len(others), 'file')} of other kinds ({shown}).")
     labels, part = _classes([file.path for file in media], notes)
     columns = [pl.Series(kind, [file.path for file in media], dtype=pl.String)]
     if any(labels):
         columns.append(pl.Series("label", labels, dtype=pl.String))
         unlabelled = labels.count(None)
         if unlabelled:
-            notes.append(f"{unlabelled:,} files stand in no class folder: their label is missing.")
+            notes.append(f"No label: {counted(unlabelled, 'file')} outside of class folders.")
     return FrameTable(
         pl.DataFrame(columns),
         name=place.name,

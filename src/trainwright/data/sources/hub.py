@@ -17,6 +17,7 @@ from trainwright.data.plain import column_names
 from trainwright.data.source import SOURCES, Memory, Place, Source
 from trainwright.data.splits.parts import PART_WORDS
 from trainwright.data.table import CHUNK_ROWS, Table
+from trainwright.data.wording import counted
 from trainwright.foundation.errors import DataError
 from trainwright.foundation.hashing import json_hash
 from trainwright.recipe.recipe import DataSettings
@@ -70,7 +71,7 @@ def open_hub(place: Place, settings: DataSettings, memory: Memory) -> Table:
             fix="download the split you want as Parquet, and give the file",
         )
     left_out = len(found) - len(tables)
-    notes = [f"{left_out} splits of other names were left out."] if left_out else []
+    notes = [f"Left out: {counted(left_out, 'split')} of other names."] if left_out else []
     return JoinedTable(tables, name=place.name, parts=parts if len(tables) > 1 else None, notes=notes)
 
 

@@ -16,9 +16,9 @@ import polars as pl
 
 from trainwright.data.collect import Reading, collect, file_key
 from trainwright.data.plain import column_names, series_of
-from trainwright.data.remote import without_password
 from trainwright.data.source import SOURCES, Memory, Place, Source, begins
 from trainwright.data.table import Table
+from trainwright.data.urls import without_password
 from trainwright.foundation.errors import DataError, did_you_mean
 from trainwright.foundation.hashing import json_hash
 from trainwright.recipe.recipe import DataSettings

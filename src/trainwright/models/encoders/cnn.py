@@ -5,8 +5,10 @@ Sources: Kim 2014, 'Convolutional Neural Networks for Sentence Classification' (
 Zisserman 2015 (pictures); Hershey et al. 2017 (spectrograms as pictures).
 
 On text it has two members, Kim's network and a bag (`layers/bags.py`), with tables of their own; each is
-trained by its own loss and their probabilities are averaged. The network sees order, the bag does not
-overfit; together they beat both on every small set tried (validation figures in `docs/decisions`).
+trained by its own loss and their probabilities are averaged. One seed, 16,000 byte-pair tokens, 5/6 of the
+training rows, test accuracy: trec6 0.850 and 0.862 alone, 0.884 together (TF-IDF and logistic regression on
+all rows: 0.870); sst2 0.791 and 0.791, 0.802 together (0.816). One network over both halves joined overfitted
+sooner (sst2 0.785 to 0.79), and a small transformer trailed on trec6 (0.816).
 """
 
 from __future__ import annotations

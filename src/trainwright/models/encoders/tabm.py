@@ -25,8 +25,8 @@ from trainwright.models.options import ScratchOptions
 class TabMOptions(ScratchOptions):
     """Options of `tabm`."""
 
-    members: int = Field(16, ge=1, description="Models in the ensemble.")
-    width: int = Field(192, ge=1, description="Units of a hidden layer.")
+    members: int = Field(8, ge=1, description="Models in the ensemble.")
+    width: int = Field(128, ge=1, description="Units of a hidden layer.")
     depth: int = Field(2, ge=1, description="Hidden layers.")
     number_width: int = Field(16, ge=1, description="Width of a number's embedding.")
     category_width: int = Field(
@@ -35,12 +35,12 @@ class TabMOptions(ScratchOptions):
 
     @classmethod
     def for_size(cls, size: str) -> dict[str, Any]:
-        """Return members, width and depth for the size dial; `base` is near the paper's default."""
+        """Return members, width and depth for the size dial; `large` is near the paper's default."""
         members, width, depth = {
-            "tiny": (8, 64, 2),
-            "small": (16, 192, 2),
-            "base": (32, 512, 2),
-            "large": (32, 768, 3),
+            "tiny": (4, 64, 2),
+            "small": (8, 128, 2),
+            "base": (16, 256, 2),
+            "large": (32, 512, 3),
         }[size]
         return {"members": members, "width": width, "depth": depth}
 
@@ -51,7 +51,7 @@ class TabM(Encoder):
 
     modalities = ("table",)
     Options = TabMOptions
-    learning_rate = 2e-3
+    learning_rate = 5e-3
 
     def __init__(self, spec: dict[str, Any], options: TabMOptions, modality: str) -> None:
         super().__init__(spec, options, modality)

@@ -18,7 +18,7 @@ from trainwright.models.layers.ngrams import hashed_ngrams
 _TOKEN_STD = 0.02
 """Deviation of initial token vectors: small, so that a rare token says nothing until it has been learned."""
 
-_BIGRAM_SCALE = 0.5
+_BIGRAM_SCALE = 0.3
 """Weight of bigrams beside tokens. Under Adam it is also the ratio of their learning rates: most bigrams are
 seen a few times only, and at full speed they learn those rows by heart (sst2: 0.77 at 1, 0.79 at 0.3)."""
 

@@ -12,8 +12,8 @@ _LEVELS = 256
 class Dropout(nn.Module):
     """Set a share of numbers to 0 in training and scale the others up, so that the expectation stays.
 
-    On a CPU one 64-bit draw decides eight numbers, a byte each, where torch draws for every number: a sixth of
-    a step of `tabm`. The share is rounded to 1/256 there.
+    On a CPU one 64-bit draw decides eight numbers, a byte each, where torch draws for each: that was a
+    sixth of a step of `tabm`. The share is rounded to 1/256 there.
 
     Args:
         share: chance of a number to be dropped.

@@ -188,7 +188,8 @@ def _curves(
     diagonal: bool,
 ) -> Chart:
     # With many classes, the curves that have most to tell are those of the classes that fare worst.
-    shown = sorted(curves, key=lambda curve: _area(curve["points"]))[:_MOST_CURVES]
+    worst = sorted(range(len(curves)), key=lambda index: _area(curves[index]["points"]))[:_MOST_CURVES]
+    shown = [curves[index] for index in sorted(worst)]
     labels = [verbatim(clip(curve["class"], _LABEL)) for curve in shown]
     values = [
         {"x": point[0], "y": point[1], "series": index, "name": label, "order": order}
@@ -241,11 +242,6 @@ def _calibration(prefix: str, bins: Sequence[Mapping[str, Any]]) -> Chart:
     spec = {
         "layer": [
             DIAGONAL,
-            {
-                "data": {"values": values},
-                "mark": {"type": "line", "color": MUTED, "strokeWidth": 1},
-                "encoding": position,
-            },
             {
                 "data": {"values": values},
                 "mark": {"type": "point", "filled": True, "color": ACCENT, "opacity": 0.9, "clip": False},

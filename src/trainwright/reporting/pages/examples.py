@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from trainwright.reporting.language import Message, both, verbatim
 from trainwright.reporting.numbers import clip, number, percent, plain
 
 _MOST_EXAMPLES = 12
@@ -34,7 +35,7 @@ class Input:
 class Example:
     """A test row: what it is, what the model said, what was right."""
 
-    where: str
+    where: Message
     true: str
     predicted: str
     probability: str
@@ -61,7 +62,7 @@ class MediaBudget:
 
 
 def are_rows(examples: Sequence[Example]) -> bool:
-    """Return whether the examples are mere rows of figures and words: a table suits them better than cards."""
+    """Return whether the examples are mere rows of figures and words, which a table suits better."""
     return bool(examples) and not any(example.media or example.texts for example in examples)
 
 
@@ -74,7 +75,9 @@ def _example(item: Mapping[str, Any], budget: MediaBudget) -> Example:
     inputs = [_input(name, value, budget) for name, value in item["inputs"].items()]
     fields = [one for one in inputs if not one.media and one.kind != "text"]
     return Example(
-        where=clip(item.get("where") or "", _CELL),
+        where=verbatim(clip(item["where"], _CELL))
+        if item.get("where")
+        else both("row {row}", row=item["row"]),
         true=clip(plain(item["true"]), _CELL),
         predicted=clip(plain(item["predicted"]), _CELL),
         probability="" if item.get("probability") is None else percent(item["probability"]),

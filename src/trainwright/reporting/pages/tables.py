@@ -132,7 +132,7 @@ def slice_lines(slices: Sequence[Mapping[str, Any]], *, greater_is_better: bool)
 
 
 def _level(value: str) -> Message:
-    """Return the value of a slice; ranges and "(missing)" are the words of the evaluation, not of the data."""
+    """Return the value of a slice; ranges and "(missing)" are words of the evaluation, not of the data."""
     if value == "(missing)":
         return both("(missing)")
     match = _RANGE.fullmatch(value)

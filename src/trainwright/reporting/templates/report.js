@@ -80,6 +80,13 @@
     waiting = waiting.then(() => { page.dataset.drawn = language; });
   }
 
+  // A picture of a few pixels is drawn large: with edges, not as a blur.
+  const sharpen = (image) => { if (image.naturalWidth && image.naturalWidth <= 64) image.classList.add("pixels"); };
+  for (const image of document.querySelectorAll(".example img")) {
+    sharpen(image);
+    image.addEventListener("load", () => sharpen(image));
+  }
+
   let timer = 0;
   new ResizeObserver(() => {
     clearTimeout(timer);

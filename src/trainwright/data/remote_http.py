@@ -1,0 +1,84 @@
+"""http and https, by the standard library."""
+
+from __future__ import annotations
+
+import http.client
+import urllib.error
+import urllib.request
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+from urllib.parse import unquote, urlsplit, urlunsplit
+
+from trainwright.data.cache import prune
+from trainwright.data.transfer import CONNECT_SECONDS, broken_off, save, unreachable
+from trainwright.data.urls import public_name, without_password
+from trainwright.foundation.errors import DataError, UserError
+from trainwright.foundation.hashing import json_hash
+from trainwright.foundation.paths import cache_folder, whole_folder, write_json
+
+
+def fetch_http(url: str) -> Path:
+    """Return the local copy of a file, fetched again only when its ETag or date has changed.
+
+    Raises:
+        DataError: it is not there, the server cannot be reached, or the download broke off.
+    """
+    with opened_http(url, CONNECT_SECONDS) as answer:
+        headers = answer.headers
+        version = headers.get("ETag") or headers.get("Last-Modified")
+        size = int(headers["Content-Length"]) if (headers.get("Content-Length") or "").isdigit() else None
+        name = PurePosixPath(unquote(urlsplit(url).path)).name or "download"
+        folder = cache_folder("downloads") / json_hash([url, version, size])
+        path = folder / _safe(name)
+        if version is None or not (folder / "fetched.json").exists():
+            with whole_folder(folder) as scratch:
+                save(answer, scratch / path.name, url, size)
+                write_json(scratch / "fetched.json", {"url": public_name(url), "version": version})
+    prune(folder)
+    folder.touch()
+    return path
+
+
+@contextmanager
+def opened_http(url: str, timeout: float) -> Iterator[Any]:
+    """Yield the server's answer; a user and password in the URL are sent as basic authentication.
+
+    Raises:
+        DataError: there is no answer within `timeout` seconds, or it is an error.
+    """
+    name = public_name(url)
+    try:
+        request = _request(url)
+        with urllib.request.urlopen(request, timeout=timeout) as answer:
+            yield answer
+    except UserError:  # which is a ValueError too
+        raise
+    except urllib.error.HTTPError as error:
+        raise DataError(
+            f"the server answers {error.code} ({error.reason})", where=name, fix="check the address"
+        ) from error
+    except (urllib.error.URLError, TimeoutError, ConnectionError) as error:
+        raise unreachable(url, getattr(error, "reason", error)) from error
+    except http.client.IncompleteRead as error:
+        raise broken_off(url) from error
+    except (http.client.HTTPException, ValueError, UnicodeError) as error:
+        raise DataError(
+            f"the address cannot be used ({without_password(str(error), url)})", where=name, fix="check it"
+        ) from error
+
+
+def _request(url: str) -> urllib.request.Request:
+    headers = {"User-Agent": "trainwright"}
+    parts = urlsplit(url)
+    user, found, host = parts.netloc.rpartition("@")
+    if found:
+        headers["Authorization"] = f"Basic {b64encode(unquote(user).encode()).decode()}"
+        url = urlunsplit(parts._replace(netloc=host))
+    return urllib.request.Request(url, headers=headers)
+
+
+def _safe(name: str) -> str:
+    return name if name not in {"", ".", ".."} and "\0" not in name else "download"

@@ -1,0 +1,130 @@
+"""The words of a recipe that name things: checked where they were written, before any data is read.
+
+An encoder that does not exist should not wait for an hour of reading to be found out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic import ValidationError
+
+from trainwright.data.inference.target import TARGET_TYPES
+from trainwright.data.schema import Schema
+from trainwright.data.table import Table
+from trainwright.features.base import FEATURES, check_options
+from trainwright.features.encoding import TABLE
+from trainwright.foundation.devices import choose_device
+from trainwright.foundation.errors import DataError, RecipeError, did_you_mean
+from trainwright.foundation.registry import Registry
+from trainwright.recipe.explain import explain
+from trainwright.recipe.positions import KeyPath, Positions
+from trainwright.recipe.recipe import ModelSettings, Recipe
+
+_AUTO = "auto"
+
+
+def check_words(recipe: Recipe, positions: Positions) -> None:
+    """Check every name of a recipe against what there is, as far as that needs no data.
+
+    Args:
+        recipe: what the user asked for.
+        positions: where it was written.
+
+    Raises:
+        RecipeError: the first name that nothing has, at its place, with the nearest one there is.
+    """
+    _check_features(recipe, positions)
+    for path, name, registry in _names(recipe):
+        if name != _AUTO:
+            try:
+                registry[name]
+            except RecipeError as error:
+                raise positions.located(error, path) from error
+    threshold = recipe.evaluation.threshold
+    if threshold is not None:
+        from trainwright.tasks.calibration import THRESHOLD_METRICS
+
+        if threshold not in THRESHOLD_METRICS:
+            raise RecipeError(
+                f"no threshold can be chosen for '{threshold}'",
+                where=positions.locate(("evaluation", "threshold")),
+                fix=did_you_mean(threshold, THRESHOLD_METRICS),
+            )
+    if recipe.training.device != _AUTO:
+        try:
+            choose_device(recipe.training.device)
+        except RecipeError as error:
+            raise positions.located(error, ("training", "device")) from error
+
+
+def check_fit(recipe: Recipe, schema: Schema, table: Table) -> None:
+    """Check that the model asked for fits the inputs, and that the columns named elsewhere are there.
+
+    Raises:
+        RecipeError: an encoder is named for an input that there is not, or that it does not take.
+        DataError: a column to slice by is not in the data.
+    """
+    for name in recipe.evaluation.slices:
+        if name not in table.schema:
+            raise DataError(
+                f"there is no column '{name}' to slice by (evaluation.slices)",
+                where=table.name,
+                fix=did_you_mean(name, list(table.schema)),
+            )
+    asked, default = recipe.model, ModelSettings()
+    if (asked.name, asked.encoders, asked.checkpoint) == (default.name, default.encoders, default.checkpoint):
+        return
+    from trainwright.models.defaults import GroupSpec, resolve_encoders
+
+    groups: dict[str, GroupSpec] = {}
+    for column in schema.columns:
+        if column.role == "input":
+            modality = FEATURES[column.type].modality
+            name = TABLE if modality == TABLE else column.name
+            groups[name] = GroupSpec(name, modality, {})
+    resolve_encoders(groups.values(), asked)
+
+
+def _check_features(recipe: Recipe, positions: Positions) -> None:
+    for role, asked in (("inputs", recipe.inputs), ("targets", recipe.targets)):
+        for name, settings in asked.items():
+            path = (role, name)
+            if settings.type == _AUTO:
+                continue
+            if role == "targets" and settings.type not in TARGET_TYPES and settings.type in FEATURES:
+                raise RecipeError(
+                    f"a target cannot be of the type '{settings.type}'",
+                    where=positions.locate((*path, "type")),
+                    fix=f"choose one of: {', '.join(TARGET_TYPES)}",
+                )
+            try:
+                kind = FEATURES[settings.type]
+            except RecipeError as error:
+                raise positions.located(error, (*path, "type")) from error
+            try:
+                check_options(kind, settings.options)
+            except ValidationError as error:
+                raise explain(error, kind.Options, positions, path) from error
+
+
+def _names(recipe: Recipe) -> Iterator[tuple[KeyPath, str, Registry[Any]]]:
+    """Yield (path, name, registry) of the settings that name something; registries load only where asked."""
+    model = recipe.model
+    encoders = {("model", "name"): model.name} | {
+        ("model", "encoders", name, "name"): settings.name for name, settings in model.encoders.items()
+    }
+    if any(name != _AUTO for name in encoders.values()):
+        from trainwright.models.base import ENCODERS
+
+        for path, name in encoders.items():
+            yield path, name, ENCODERS
+    if model.fusion != _AUTO:
+        from trainwright.models.fusion.base import FUSIONS
+
+        yield ("model", "fusion"), model.fusion, FUSIONS
+    if recipe.evaluation.metric is not None:
+        from trainwright.evaluation.metrics.base import METRICS
+
+        yield ("evaluation", "metric"), recipe.evaluation.metric, METRICS
