@@ -334,6 +334,9 @@ def test_what_is_no_date() -> None:
 
 def test_typed_dates_are_dates() -> None:
     assert type_of(pl.Series([datetime.date(2020, 1, 1 + row % 28) for row in range(ROWS)])) == "date"
+    moments = [datetime.datetime(2020, 1, 1 + row % 28, 12) for row in range(ROWS)]
+    for unit in ("ms", "us", "ns"):
+        assert type_of(pl.Series(moments, dtype=pl.Datetime(unit, "UTC"))) == "date"
 
 
 # Lists, sets and arrays.

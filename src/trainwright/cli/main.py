@@ -63,7 +63,7 @@ def run() -> None:
 
 
 def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether memory was refused, by Python, NumPy, CUDA or torch's allocator (a mere RuntimeError)."""
+    """Return whether memory was refused: by Python or NumPy, by CUDA, or by torch's own allocator."""
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -72,7 +72,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 def _say(sentence: str, code: int) -> int:
-    """Print one line on standard error; what data has put into it neither breaks the line nor moves the cursor."""
+    """Print one line on standard error: what data put into it cannot break the line or move the cursor."""
     shown = "".join(
         character if character.isprintable() else character.encode("unicode_escape").decode()
         for character in sentence

@@ -176,7 +176,7 @@ def report(run: RunArgument) -> None:
 
 @app.command()
 def runs(
-    folder: Annotated[Path, typer.Argument(metavar="[FOLDER]", help="Folder of run folders.")] = Path("runs"),
+    folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder of run folders.")] = Path("runs"),
     as_json: JsonFlag = False,
 ) -> None:
     """List runs, best first."""
@@ -212,7 +212,7 @@ def compare(
 @app.command()
 def demo(
     name: Annotated[
-        str, typer.Argument(metavar="[NAME]", help="digits (pictures) or cancer (a table).")
+        str, typer.Argument(metavar="NAME", help="digits (pictures) or cancer (a table).")
     ] = "digits",
     run: RunOption = None,
     as_json: JsonFlag = False,

@@ -100,7 +100,7 @@ def _checked(path: Path, name: str, asked: str) -> str:
         raise DataError(
             f"there is no encoding called '{asked}'",
             where=name,
-            fix=f"did you mean '{near}'" if near else f"set data.encoding to one of: {', '.join(_COMMON)}",
+            fix=f"did you mean '{near}'?" if near else f"set data.encoding to one of: {', '.join(_COMMON)}",
         ) from None
     if encoding == "utf-8":
         encoding = "utf-8-sig"  # the same, with or without a mark

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from trainwright.foundation.errors import UserError
+from trainwright.foundation.errors import UserError, nearest
 
 
 def cache_folder(*parts: str) -> Path:
@@ -33,6 +33,25 @@ def make_folder(folder: Path) -> Path:
     with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def check_folder(folder: Path) -> Path:
+    """Return a folder that is to be read, after checking that there is one.
+
+    Raises:
+        UserError: there is none; the nearest name beside it is given.
+    """
+    if folder.is_dir():
+        return folder
+    if folder.exists():
+        raise UserError("this is a file, not a folder", where=str(folder), fix="name the folder")
+    with suppress(OSError):
+        near = nearest(folder.name, [other.name for other in folder.parent.iterdir() if other.is_dir()])
+        if near is not None:
+            raise UserError(
+                "there is no such folder", where=str(folder), fix=f"did you mean '{folder.with_name(near)}'?"
+            )
+    raise UserError("there is no such folder", where=str(folder), fix="check the path")
 
 
 def check_writable(folder: Path) -> None:

@@ -245,19 +245,24 @@ def _type(kind: pl.DataType) -> str:
         return "number"
     if kind == pl.Boolean:
         return "boolean"
-    return "date" if kind in {pl.Date, pl.Datetime} else "auto"
+    return "date" if isinstance(kind, pl.Date | pl.Datetime) else "auto"
 
 
 def _warn(prepared: Prepared) -> None:
-    """Say what was not learned from, in the way that scikit-learn's users filter."""
+    """Say what was not learned from, in the way that scikit-learn's users expect and filter."""
+    said = [
+        f"column '{column.name}' is left out: {column.reason}."
+        for column in prepared.schema.columns
+        if column.role == "left out"
+    ]
     unread = prepared.quarantined
     if unread:
-        warnings.warn(
+        said.append(
             f"{len(unread)} of {prepared.table.num_rows} rows were set aside, the first because of "
-            f"column '{unread[0].column}': {unread[0].reason}.",
-            UserWarning,
-            stacklevel=4,
+            f"column '{unread[0].column}': {unread[0].reason}."
         )
+    for what in said:
+        warnings.warn(what, UserWarning, stacklevel=4)
 
 
 def _codes(task: Task) -> Array:

@@ -13,7 +13,7 @@ import polars as pl
 
 from trainwright.data.table import Table
 from trainwright.foundation.errors import DataError, UserError, did_you_mean
-from trainwright.foundation.paths import make_folder, writing
+from trainwright.foundation.paths import check_folder, make_folder, writing
 from trainwright.workshop.model import UNREAD, Model, open_data
 from trainwright.workshop.progress import Console
 from trainwright.workshop.run import Run
@@ -76,12 +76,11 @@ def _check_output(path: Path, data: Any) -> None:
             fix=f"use one of: {', '.join(FORMATS)}",
         )
     sources = [data] if isinstance(data, str | Path) else data if isinstance(data, list | tuple) else []
-    for source in sources:
-        if isinstance(source, str | Path) and path.exists() and Path(source).exists():
-            if path.samefile(source):
-                raise UserError(
-                    "the predictions would replace the data", where=str(path), fix="write to another file"
-                )
+    files = [Path(source) for source in sources if isinstance(source, str | Path)]
+    if path.exists() and any(file.exists() and path.samefile(file) for file in files):
+        raise UserError(
+            "the predictions would replace the data", where=str(path), fix="write to another file"
+        )
 
 
 def load_model(model: Model | Run | str | Path) -> Model:
@@ -92,7 +91,13 @@ def load_model(model: Model | Run | str | Path) -> Model:
         return model.model
     folder = Path(model)
     inner = folder / "model"
-    return Model.load(inner if inner.is_dir() else folder)
+    if inner.is_dir():
+        return Model.load(inner)
+    if (folder / "events.jsonl").is_file():
+        raise UserError(
+            "this run has no model yet", where=str(folder), fix=f"go on with `trainwright resume {folder}`"
+        )
+    return Model.load(check_folder(folder))
 
 
 def _frames(

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.foundation.errors import UserError
+from trainwright.foundation.paths import check_folder
 from trainwright.recipe.recipe import Recipe
 from trainwright.training.events import read_events
 from trainwright.workshop.model import Model
@@ -24,7 +25,7 @@ class Run:
     """
 
     def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+        self.path = check_folder(Path(path))
         if not (self.path / "recipe.yaml").is_file():
             raise UserError(
                 "this is not a run folder (it holds no recipe.yaml)",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.foundation.errors import UserError
+from trainwright.foundation.paths import check_folder
 from trainwright.workshop.run import Run
 
 
@@ -24,10 +25,11 @@ def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:
         UserError: there is no such folder.
     """
     folder = Path(folder)
-    if not folder.is_dir():
+    if not folder.exists():
         raise UserError(
             "there is no such folder", where=str(folder), fix="train something first, or name the folder"
         )
+    check_folder(folder)
     lines: list[dict[str, Any]] = []
     for path in sorted(folder.iterdir()):
         if not (path / "recipe.yaml").is_file():

@@ -37,7 +37,7 @@ def _first_that_fits(profile: Profile, root: str | None) -> Guess:
     rules: tuple[Callable[[], Guess | None], ...] = ()
     if dtype == pl.Boolean:
         return Guess("boolean", "stored as true and false", (("category", "the same as two names"),))
-    if dtype in {pl.Date, pl.Datetime}:
+    if isinstance(dtype, pl.Date | pl.Datetime):
         return Guess("date", "stored as dates")
     if dtype.is_numeric():
         return from_numbers(profile)

@@ -24,7 +24,7 @@ def from_lists(profile: Profile) -> Guess | None:
     lengths = profile.values.list.len().to_numpy()
     shortest, longest = lengths.min(), lengths.max()
     between = f"{longest}" if shortest == longest else f"{shortest} to {longest}"
-    if inner in {pl.String, pl.Categorical, pl.Enum}:
+    if isinstance(inner, pl.String | pl.Categorical | pl.Enum):
         return Guess("set", f"lists of {between} labels")
     if not _innermost(inner).is_numeric():
         return None

@@ -102,7 +102,7 @@ class Profile:
     @cached_property
     def examples(self) -> tuple[str, ...]:
         """Up to three different values as text, in the order they come."""
-        if self.values.dtype in {pl.Binary, pl.Struct} or isinstance(self.values.dtype, pl.Array):
+        if isinstance(self.values.dtype, pl.Binary | pl.Struct | pl.Array):
             return ()
         found = dict.fromkeys(_short(value) for value in self.values.head(20).to_list())
         return tuple(found)[:3]
@@ -186,7 +186,7 @@ class Profile:
 
 def _known(values: pl.Series) -> pl.Series:
     """Return the values that are not missing; strings without blanks around them."""
-    if values.dtype in {pl.Categorical, pl.Enum}:
+    if isinstance(values.dtype, pl.Categorical | pl.Enum):
         values = values.cast(pl.String)
     if values.dtype == pl.String:
         values = values.str.strip_chars()

@@ -22,6 +22,8 @@ Array = npt.NDArray[Any]
 _CLASS_TYPES = ("category", "boolean", "ordinal")
 _COMMON = 0.05
 """Share of the rows from which equal inputs are the rule, not copies: such rows may be in all parts."""
+_FEWEST_GROUPS = 10
+"""Fewer different rows make no training, validation and test."""
 
 
 def class_target(schema: Schema) -> str | None:
@@ -78,11 +80,13 @@ class Drawing:
     def together(self, mine: Array) -> Array:
         """Return the group that each of some rows must stay in, numbered by first row.
 
-        Rows with equal inputs are a group, unless they are so many that they are no copies.
+        Rows with equal inputs are a group, unless they are so many that they are no copies, or the groups so
+        few that they make no split.
         """
         first = first_of_numbers(self.first[mine])
         count = np.bincount(first, minlength=len(first))[first]
-        common = count > max(_COMMON * len(mine), 10)
+        few = len(np.unique(first)) < _FEWEST_GROUPS
+        common = count > (1 if few else max(_COMMON * len(mine), 10))
         copies = int(((first != np.arange(len(first))) & ~common).sum())
         if copies:
             self.say(
@@ -91,8 +95,9 @@ class Drawing:
             )
         if common.any():
             self.say(
-                f"{int(common.sum()):,} rows have inputs that more than {_COMMON:.0%} of the rows share, "
-                "and may be in any part"
+                f"{int(common.sum()):,} rows have inputs that "
+                + ("take hardly a different value" if few else f"more than {_COMMON:.0%} of the rows share")
+                + ", and may be in any part"
             )
         return numbered(np.where(common, np.arange(len(first)), first))
 
