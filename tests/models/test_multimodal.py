@@ -74,11 +74,10 @@ def test_all_kinds_of_inputs_and_several_targets(
     groups: dict[str, GroupSpec], batch: dict[str, Tensor], fusion: str
 ) -> None:
     model = build(groups, fusion=fusion)
-    outputs = model(batch)
-    assert {name: tuple(value.shape) for name, value in outputs.items()} == {
-        "stars": (4, 8, 5),
-        "price": (4, 8, 1),
-    }
+    outputs, members = model(batch), model.members
+    assert members > 2  # tabm's, which the two members of text are shared out to
+    assert outputs["stars"].shape == (4, members, 5)
+    assert outputs["price"].shape == (4, members, 1)
     sum(value.sum() for value in outputs.values()).backward()
     assert all(parameter.grad is not None for parameter in model.parameters())
 

@@ -45,6 +45,15 @@ def test_a_changed_byte_names_the_file(folder: Path, name: str) -> None:
         check_manifest(folder)
 
 
+@pytest.mark.parametrize(
+    "changes", [{"metrics": {"y": {"accuracy": 1.0}}}, {"data_fingerprint": "abd"}, {"hash": ""}]
+)
+def test_a_change_of_the_manifest_itself_is_found(folder: Path, changes: dict[str, Any]) -> None:
+    rewrite(folder, **changes)
+    with pytest.raises(ModelFolderError, match="the manifest is damaged"):
+        check_manifest(folder)
+
+
 def test_a_missing_file_is_named(folder: Path) -> None:
     (folder / "transforms.json").unlink()
     with pytest.raises(ModelFolderError, match=r"'transforms\.json' is missing"):

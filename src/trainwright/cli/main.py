@@ -56,6 +56,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def run() -> None:
     """Run the command line and leave with its exit code."""
+    # Threads that spin while they wait take the cores from each other: beside another busy program a small
+    # model trained 6 times slower with them (measured with two threads on two cores).
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     for stream in (sys.stdout, sys.stderr):
         # A terminal that cannot show a character gets its code, not a crash.
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]

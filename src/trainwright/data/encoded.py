@@ -205,7 +205,7 @@ class EncodedWriter:
                     self._files[name] = (self._folder / file).open("wb")
                 meta = self._meta[name]
                 assert (meta["dtype"], meta["shape"]) == (values.dtype.str, list(values.shape[1:])), name
-                values.tofile(self._files[name])
+                self._files[name].write(values.data)  # tofile() would hide why a write failed
                 if isinstance(array, Ragged):
                     self._ends.setdefault(name, []).append(array.lengths)
         for row, reason in chunk.broken.items():
@@ -220,7 +220,7 @@ class EncodedWriter:
                 stream.close()
             for name, lengths in self._ends.items():
                 offsets = np.concatenate([[0], np.cumsum(np.concatenate(lengths))]).astype("<i8")
-                offsets.tofile(self._folder / f"{self._meta[name]['file']}.offsets")
+                (self._folder / f"{self._meta[name]['file']}.offsets").write_bytes(offsets.data)
             write_json(
                 self._folder / "encoded.json",
                 {

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import glob
 import os
+import re
 from pathlib import Path
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 
 from trainwright.data.archive import is_archive, unpack
 from trainwright.data.remote import fetch
@@ -18,6 +19,8 @@ _DATABASES = frozenset(
     | {"bigquery", "redshift", "cockroachdb", "clickhouse", "trino", "presto", "databricks"}
 )
 """First words of database URLs."""
+
+_SQLITE_URL = re.compile(r"(sqlite:///?)([^?]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 _HUB = "hf://datasets/"
 
@@ -68,6 +71,25 @@ def locate(location: str, base: Path) -> list[Place]:
     if not path.exists():
         raise _missing(path, location)
     return [_unpacked(_local(path, location))]
+
+
+def seen_from(folder: Path, location: str, base: Path) -> str:
+    """Return a location relative to `base` as one relative to `folder`; what is not relative stays.
+
+    SQLite URLs hold paths too. Links in either folder are followed, as the system does for "..".
+    """
+    sqlite = _SQLITE_URL.fullmatch(location)
+    if sqlite is None and "://" in location:
+        return location
+    before, path, after = sqlite.groups() if sqlite else ("", location, "")
+    written = Path(unquote(path) if sqlite else path).expanduser()
+    if written.is_absolute():
+        return location
+    try:
+        seen = Path(os.path.relpath(base.resolve() / written, folder.resolve())).as_posix()
+    except ValueError:  # another drive on Windows
+        seen = str(base.resolve() / written)
+    return f"{before}{quote(seen) if sqlite else seen}{after}"
 
 
 def _under(base: Path, location: str) -> Path:

@@ -68,7 +68,7 @@ def _read(value: str, root: str | None, max_bytes: int) -> bytes:
 
 def _inside(root: str, value: str) -> Path:
     """Return a path after checking that it stays inside the root, links followed."""
-    folder = _resolved(root)
+    folder = _resolved(Path(root).expanduser().absolute())  # the working folder may change between calls
     path = (folder / value).resolve()
     if not path.is_relative_to(folder):
         raise DataError(
@@ -78,8 +78,8 @@ def _inside(root: str, value: str) -> Path:
 
 
 @lru_cache(maxsize=64)
-def _resolved(root: str) -> Path:
-    return Path(root).expanduser().resolve()
+def _resolved(root: Path) -> Path:
+    return root.resolve()
 
 
 def _below(root: str, value: str) -> str:

@@ -12,6 +12,7 @@ from typing import BinaryIO
 from trainwright.foundation.errors import DataError, nearest
 
 _BLOCK = 1 << 20
+_GIVE = "give a table (CSV, JSONL, Parquet, Excel …), or a folder of images or sounds"
 
 _BOMS = {  # the longer ones first: UTF-32 begins like UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
@@ -137,7 +138,7 @@ def _wide(path: Path, name: str, head: bytes) -> str:
     even, odd = head[0::2].count(0), head[1::2].count(0)
     encoding = "utf-16-le" if odd > even else "utf-16-be"
     if min(even, odd) * 20 > max(even, odd) or _first_error(path, encoding) is not None:
-        raise DataError("this is not a text file: it holds zero bytes", where=name, fix="give a text file")
+        raise DataError("this is not a text file: it holds zero bytes", where=name, fix=_GIVE)
     return encoding
 
 
@@ -150,7 +151,7 @@ def _refuse_zero_bytes(path: Path, name: str) -> None:
             raise DataError(
                 "this is not a text file: it holds zero bytes",
                 where=f"{name} line {line}",
-                fix="give a text file",
+                fix=_GIVE,
             )
         line += block.count(b"\n")
 

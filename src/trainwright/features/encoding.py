@@ -138,12 +138,27 @@ class Encoding:
             arrays[f"{TABLE}.dense"] = np.concatenate(dense, axis=1) if dense else empty
             arrays[f"{TABLE}.index"] = np.concatenate(index, axis=1) if index else empty.astype(np.int32)
         if targets:
-            for name, feature in self.targets.items():
-                target, wrong = feature.encode_target(frame[name])
-                arrays[TARGET + name] = target
-                for row, reason in wrong.items():
-                    broken.setdefault(row, (name, reason))
+            self._encode_targets(frame, arrays, broken, counts)
         return EncodedRows(len(frame), arrays, broken, counts)
+
+    def _encode_targets(
+        self,
+        frame: pl.DataFrame,
+        arrays: dict[str, Array | Ragged],
+        broken: dict[int, tuple[str, str]],
+        counts: dict[str, dict[str, int]],
+    ) -> None:
+        """Add encoded targets; a row is set aside when none of its targets can be used."""
+        wrong: dict[str, dict[int, str]] = {}
+        for name, feature in self.targets.items():
+            arrays[TARGET + name], wrong[name] = feature.encode_target(frame[name])
+        unusable = set.intersection(*(set(rows) for rows in wrong.values()))
+        for name, rows in wrong.items():
+            for row in unusable:
+                broken.setdefault(row, (name, rows[row]))
+            if len(rows) > len(unusable):
+                others = {"rows without this target, learned from for the others": len(rows) - len(unusable)}
+                counts[name] = {**counts.get(name, {}), **others}
 
     def chunks(self, table: Table, context: Context, *, targets: bool = True) -> Iterator[EncodedRows]:
         """Yield the encoded rows of a whole table, chunk after chunk."""

@@ -205,8 +205,11 @@ def whole_folder(folder: Path, *, durable: bool = True) -> Iterator[Path]:
             _take_name(scratch, folder)
             if durable:
                 _sync(folder.parent)
-    except BaseException:
+    except BaseException as error:
         shutil.rmtree(scratch, ignore_errors=True)
+        if isinstance(error, UserError) and (error.where or "").startswith(str(scratch)):
+            # The scratch folder is gone, and its name would mean nothing to anyone.
+            raise UserError(error.what, where=str(folder), fix=error.fix) from error
         raise
 
 

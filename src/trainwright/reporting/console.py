@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 _MOST_LINES = 24
 _MOST_METRICS = 8
 _MOST_REASONS = 3
+_MOST_COUNTS = 6
 _MOST_SETTINGS = 40
 _STYLES = {"better": "green", "as good": "yellow", "worse": "red"}
 _ORDER = ("target", "input", "left out")
@@ -51,6 +52,14 @@ def data_summary(data: Mapping[str, Any]) -> Group:
         lines.append(_text(f"Set aside: {count(quarantined['count'])} rows ({reasons})", style="yellow"))
     notes = [*(split.get("notes") or []), *(data.get("notes") or [])]
     lines += [_text(f"Note: {clip(note, 300)}", style="dim") for note in notes[:_MOST_REASONS]]
+    counted = [
+        f"{count(number_of)} values in column '{clip(column, 40)}': {word}."
+        for column, what in (data.get("counts") or {}).items()
+        for word, number_of in what.items()
+    ]
+    lines += [_text(line, style="yellow") for line in counted[:_MOST_COUNTS]]
+    if len(counted) > _MOST_COUNTS:
+        lines.append(_text(f"And {count(len(counted) - _MOST_COUNTS)} more lines like these in the report."))
     return Group(*lines)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from trainwright.foundation.errors import ModelFolderError
-from trainwright.foundation.hashing import file_sha256
+from trainwright.foundation.hashing import file_sha256, json_hash
 from trainwright.foundation.paths import write_json
 
 MANIFEST = "manifest.json"
@@ -32,6 +32,8 @@ _PACKAGES = (
     "pillow",
     "soxr",
 )
+_OWN_HASH = "hash"
+"""Key of the hash over everything else in the manifest, which no other file vouches for."""
 _MANIFEST_BYTES = 16 * 2**20
 # What file managers leave behind; nothing reads them.
 _LITTER = frozenset({".DS_Store", "Thumbs.db", "desktop.ini"})
@@ -55,14 +57,14 @@ def write_manifest(model_folder: Path, *, data_fingerprint: str, metrics: Mappin
         name: {"sha256": file_sha256(file), "bytes": file.stat().st_size}
         for name, file in sorted(_files(model_folder))
     }
-    document = {
+    document: dict[str, Any] = {
         "format": FORMAT,
         "files": files,
         "packages": _package_versions(),
         "data_fingerprint": data_fingerprint,
         "metrics": dict(metrics),
     }
-    write_json(path, document)
+    write_json(path, {**document, _OWN_HASH: json_hash(document)})
     return path
 
 
@@ -138,6 +140,8 @@ def _read(model_folder: Path) -> dict[str, Any]:
                 where=str(path),
                 fix="do not trust this folder; get it again from where it was made",
             )
+    if document.pop(_OWN_HASH, None) != json_hash(document):
+        raise damaged
     return document
 
 

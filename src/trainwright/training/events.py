@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from trainwright.foundation.paths import writing
 Listener = Callable[[dict[str, Any]], None]
 
 _FLUSH_SECONDS = 1.0
+_BLOCK_BYTES = 65_536
 
 
 class EventLog:
@@ -27,6 +29,7 @@ class EventLog:
     def __init__(self, path: Path, listeners: list[Listener] | None = None) -> None:
         self.listeners = listeners or []
         with writing(path):
+            _end_at_a_line(path)
             self._stream = path.open("a", encoding="utf-8")
         self._path = path
         self._flushed = time.monotonic()
@@ -47,6 +50,24 @@ class EventLog:
         """Flush and close the file."""
         with writing(self._path):
             self._stream.close()
+
+
+def _end_at_a_line(path: Path) -> None:
+    """Cut off a last line that a kill left unfinished: what is appended to it could not be read."""
+    if not path.exists():
+        return
+    with path.open("rb+") as stream:
+        size = end = stream.seek(0, os.SEEK_END)
+        while end:
+            start = max(end - _BLOCK_BYTES, 0)
+            stream.seek(start)
+            line_end = stream.read(end - start).rfind(b"\n")
+            if line_end >= 0:
+                end = start + line_end + 1
+                break
+            end = start
+        if end < size:
+            stream.truncate(end)
 
 
 def read_events(path: Path) -> Iterator[dict[str, Any]]:

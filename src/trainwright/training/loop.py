@@ -193,7 +193,8 @@ class Trainer:
             if plan is None or planned != position.epoch:
                 plan, planned = self.batches.plan(position.epoch), position.epoch
                 if self.on_progress is not None:
-                    self.on_progress(position.step / settings.steps)
+                    # Where the epoch began: a run that resumes in its midst has heard no more than that.
+                    self.on_progress((position.step - position.window) / settings.steps)
             tick = time.monotonic()
             first = position.window * settings.accumulation
             window = [plan[i] for i in range(first, min(first + settings.accumulation, len(plan)))]

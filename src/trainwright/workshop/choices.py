@@ -34,14 +34,14 @@ class Profile:
     patience: int
 
 
-# Measured on the data sets of benchmarks/quality.py; see docs/decisions/defaults.md for the figures.
+# Chosen on the data sets of benchmarks/quality.py.
 _PROFILES = {
     "table": Profile(3e-2, 1_200, (10, 60), (32, 256), "cosine", 16),
-    "text": Profile(1e-2, 1_500, (5, 30), (32, 128), "cosine", 8),
-    "image": Profile(5e-2, 3_000, (10, 60), (32, 128), "cosine", 0),
-    "audio": Profile(5e-2, 2_000, (10, 50), (32, 64), "cosine", 0),
-    "sequence": Profile(1e-2, 2_000, (10, 60), (32, 128), "cosine", 12),
-    "pretrained": Profile(1e-2, 1_500, (3, 8), (16, 32), "cosine", 3),
+    "text": Profile(1e-2, 1_000, (5, 20), (32, 128), "cosine", 6),
+    "image": Profile(5e-2, 1_200, (15, 50), (32, 128), "cosine", 0),
+    "audio": Profile(5e-2, 1_200, (15, 40), (32, 64), "cosine", 0),
+    "sequence": Profile(1e-2, 1_500, (10, 50), (32, 128), "cosine", 12),
+    "pretrained": Profile(1e-2, 1_200, (3, 6), (16, 32), "cosine", 3),
 }
 # Of several encoders the last here decides.
 _PRECEDENCE = [_PROFILES[kind] for kind in ("table", "sequence", "text", "audio", "image", "pretrained")]

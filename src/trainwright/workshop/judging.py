@@ -349,7 +349,7 @@ def _write_predictions(
         columns[f"{name}: true"] = (
             task.truth(target)
             if task.classes is None or target.ndim == 2
-            else pl.Series(list(task.classes), dtype=pl.String).gather(np.maximum(target, 0))
+            else pl.Series([*task.classes, None], dtype=pl.String)[target]  # -1, the last: it is missing
         )
         columns |= task.frame(scores[name])
         columns[f"{name}: target"] = target

@@ -74,6 +74,7 @@ class Model:
         Raises:
             ModelFolderError: it is no model folder, a byte has changed, or a newer version wrote it.
         """
+        import torch
         from safetensors.torch import load_file
 
         from trainwright.recipe.reader import read_recipe
@@ -85,7 +86,9 @@ class Model:
         recipe = read_recipe(folder / "recipe.yaml").recipe
         encoding = Encoding.load(folder)
         tasks = make_tasks(recipe, encoding)
-        network = assemble(recipe, encoding, tasks)
+        # Weights are drawn only to be replaced: the caller's random numbers stay as they are.
+        with torch.random.fork_rng(devices=[]):
+            network = assemble(recipe, encoding, tasks)
         try:
             states = json.loads((folder / "tasks.json").read_text(encoding="utf-8"))
             for name, task in tasks.items():
@@ -133,12 +136,7 @@ class Model:
         """
         table = open_data(data)
         frames = [frame for frame, _ in self.predict_chunks(table, probabilities=probabilities)]
-        result = pl.concat(frames)
-        if result[UNREAD].null_count() == len(result):
-            result = result.drop(UNREAD)
-        if type(data).__module__.split(".")[0] == "pandas":
-            return result.to_pandas().set_index(data.index)
-        return result
+        return handed_back(pl.concat(frames), data)
 
     def predict_chunks(
         self, table: Table, *, probabilities: bool = True
@@ -225,6 +223,15 @@ def _reasons(rows: EncodedRows) -> list[str | None]:
     for row, (column, reason) in rows.broken.items():
         reasons[row] = f"column '{column}': {reason}"
     return reasons
+
+
+def handed_back(predictions: pl.DataFrame, data: Any) -> Any:
+    """Return predictions as the caller's kind of frame, with the index of `data` where that is pandas'."""
+    if predictions[UNREAD].null_count() == len(predictions):
+        predictions = predictions.drop(UNREAD)
+    if type(data).__module__.split(".")[0] == "pandas":
+        return predictions.to_pandas().set_index(data.index)
+    return predictions
 
 
 def open_data(data: Any) -> Table:

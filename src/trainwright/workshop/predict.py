@@ -10,11 +10,14 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import polars.selectors as cs
 
+from trainwright.data.plain import as_json
 from trainwright.data.table import Table
+from trainwright.features.set import DELIMITERS
 from trainwright.foundation.errors import DataError, UserError, did_you_mean
 from trainwright.foundation.paths import check_folder, make_folder, writing
-from trainwright.workshop.model import UNREAD, Model, open_data
+from trainwright.workshop.model import UNREAD, Model, handed_back, open_data
 from trainwright.workshop.progress import Console
 from trainwright.workshop.run import Run
 
@@ -37,15 +40,17 @@ def predict(
         data: file, folder, glob, URL or frame with at least the columns that the model was trained on.
         output: file to write, .csv, .jsonl or .parquet; it is written chunk by chunk, whatever its size.
         probabilities: also give a probability for each class, and an interval for each number.
-        keep: columns of the data to copy in front of the predictions.
+        keep: columns of the data to copy in front of the predictions; a target comes as `stars: true`.
         quiet: do not say on standard error what was noticed.
 
     Returns:
-        A frame with one row for each row of the data, in order; with `output`, the path written.
+        A frame with one row for each row of the data, in order: a pandas frame for a pandas frame, else a
+        polars one. With `output`, the path written; the file always has the column `not predicted`, which
+        says why a row has no prediction. In CSV, labels of a set stand between `|`.
 
     Raises:
-        UserError: the data lacks a column, the output has an unknown ending or would replace the data, the
-            model is damaged.
+        UserError: the data lacks a column, the output has an unknown ending, would replace the data or
+            cannot hold a column, the model is damaged.
     """
     if output is not None:
         _check_output(Path(output), data)
@@ -53,18 +58,39 @@ def predict(
     if output is None and not keep:
         return loaded.predict(data, probabilities=probabilities)
     table = open_data(data)
-    unknown = [name for name in keep if name not in table.schema]
-    if unknown:
-        raise DataError(
-            f"there is no column '{unknown[0]}' to keep",
-            where=table.name,
-            fix=did_you_mean(unknown[0], list(table.schema)),
-        )
+    loaded.check_columns(table)
+    keep = list(dict.fromkeys(keep))
+    _check_kept(keep, table, None if output is None else Path(output))
     console = Console(quiet=quiet)
     frames = _frames(loaded, table, keep, probabilities, console)
     if output is None:
-        return pl.concat(list(frames))
+        return handed_back(pl.concat(list(frames)), data)
     return write_frames(frames, Path(output))
+
+
+def _check_kept(keep: Sequence[str], table: Table, output: Path | None) -> None:
+    """Refuse columns that are not there, and bytes where the output is text."""
+    for name in keep:
+        if name not in table.schema:
+            raise DataError(
+                f"there is no column '{name}' to keep",
+                where=table.name,
+                fix=did_you_mean(name, list(table.schema)),
+            )
+        if output is not None and output.suffix.lower() != ".parquet" and _holds_bytes(table.schema[name]):
+            raise DataError(
+                f"the column '{name}' holds bytes, which text cannot",
+                where=str(output),
+                fix="do not keep it, or write .parquet",
+            )
+
+
+def _holds_bytes(kind: pl.DataType) -> bool:
+    if isinstance(kind, pl.Struct):
+        return any(_holds_bytes(pl.Series(dtype=field.dtype).dtype) for field in kind.fields)
+    if isinstance(kind, pl.List | pl.Array):
+        return _holds_bytes(pl.Series(dtype=kind.inner).dtype)
+    return isinstance(kind, pl.Binary)
 
 
 def _check_output(path: Path, data: Any) -> None:
@@ -112,7 +138,7 @@ def _frames(
         failed += len(frame) - frame[UNREAD].null_count()
         rows = np.arange(start, start + len(frame))
         start += len(frame)
-        yield pl.concat([table.take(rows, list(keep)), frame], how="horizontal") if keep else frame
+        yield _beside(table.take(rows, keep), frame, model) if keep else frame
     for (column, word), count in counts.items():
         console.say(f"{count:,} values in column '{column}': {word}.")
     if failed:
@@ -121,6 +147,17 @@ def _frames(
         console.say(
             f"{len(table.quarantined):,} lines of {table.name} could not be read and are not in the output."
         )
+
+
+def _beside(kept: pl.DataFrame, predictions: pl.DataFrame, model: Model) -> pl.DataFrame:
+    kept = kept.rename({name: f"{name}: true" for name in model.tasks}, strict=False)
+    both = [name for name in kept.columns if name in predictions.columns]
+    if both:
+        raise DataError(
+            f"the column '{both[0]}' to keep is called like one of the predictions",
+            fix="rename it in the data",
+        )
+    return pl.concat([kept, predictions], how="horizontal")
 
 
 def write_frames(frames: Iterator[pl.DataFrame], path: Path) -> Path:
@@ -169,9 +206,18 @@ def _writer(path: Path, ending: str) -> Iterator[Any]:
         def write_text(frame: pl.DataFrame) -> None:
             nonlocal first
             if ending == ".csv":
-                frame.write_csv(stream, include_header=first)
+                _flat(frame).write_csv(stream, include_header=first)
             else:
                 frame.write_ndjson(stream)
             first = False
 
         yield write_text
+
+
+def _flat(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the frame with lists as text, for CSV: labels as the set type reads them, others as JSON."""
+    return frame.with_columns(
+        cs.by_name(name).list.join(DELIMITERS[0]) if kind == pl.List(pl.String) else as_json(name)
+        for name, kind in frame.schema.items()
+        if kind.is_nested()
+    )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import time
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from pydantic import ValidationError
 
 from trainwright.data.encoded import Array, EncodedRows, joined, open_encoded
@@ -30,7 +32,7 @@ from trainwright.recipe.explain import explain
 from trainwright.recipe.recipe import FeatureSettings, Recipe
 from trainwright.workshop.words import check_fit
 
-_FORMAT = 2
+_FORMAT = 3
 """Version of the encoded cache; raised when encoding changes."""
 
 _IN_MEMORY_BYTES = 768 * 2**20
@@ -120,21 +122,40 @@ def encode(
     """Fit the transforms and encode the table, or take both from the cache of an earlier run."""
     encoding = Encoding(_features(schema, "input"), _features(schema, "target"))
     training = split.indices["training"]
-    key = json_hash(
-        [_FORMAT, table.fingerprint, encoding.hash(), json_hash(training.tobytes().hex()), context.seed]
-    )
+    rows = hashlib.blake2b(np.ascontiguousarray(training), digest_size=16).hexdigest()
+    media = _media_stamp(table, schema)
+    key = json_hash([_FORMAT, table.fingerprint, media, encoding.hash(), rows, context.seed])
     folder = cache_folder("encoded") / key
     cached = (folder / "complete").exists()
     if cached:
         encoding = Encoding.load(folder)
     else:
         encoding.fit(table, training, context)
-        with whole_folder(folder) as scratch:
+        with whole_folder(folder, durable=False) as scratch:
             encoding.save(scratch)
             encoding.encode_to(scratch, table, context)
             write_atomic(scratch / "complete", "")
         _prune(folder)
     return encoding, open_encoded(folder).in_memory(_IN_MEMORY_BYTES), cached
+
+
+def _media_stamp(table: Table, schema: Schema) -> str:
+    """Return a hash of size and time of the files that media columns point to: a table's own content does
+    not change when a picture is replaced.
+    """
+    stamp = hashlib.blake2b(digest_size=16)
+    for column in schema.columns:
+        local = table.root is not None and "://" not in table.root
+        if column.role == "input" and column.type in {"image", "audio"} and local:
+            assert table.root is not None
+            if table.schema[column.name] == pl.String:
+                for path in table.column(column.name).drop_nulls().to_list():
+                    try:
+                        found = Path(table.root, path).stat()
+                    except (OSError, ValueError):
+                        continue  # encoding will say what is wrong with it
+                    stamp.update(f"{found.st_size}/{found.st_mtime_ns}\n".encode())
+    return stamp.hexdigest()
 
 
 def encode_in_memory(

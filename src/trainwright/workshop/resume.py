@@ -31,10 +31,12 @@ def resume(run: Run | str | Path, *, quiet: bool = True) -> Run:
             "this run is finished", where=str(run.path), fix="train again, or give a larger training.budget"
         )
     frame: Any = None
+    base: Path | None = run.path
     if run.recipe.data.path == FRAME:
         import polars as pl
 
-        frame = pl.read_parquet(run.path / FRAME)
+        # As in the process that gave the frame: paths in it start from the working folder.
+        frame, base = pl.read_parquet(run.path / FRAME), None
     return run_recipe(
-        run.recipe, frame, base=run.path, folder=run.path, console=Console(quiet=quiet), resumed=True
+        run.recipe, frame, base=base, folder=run.path, console=Console(quiet=quiet), resumed=True
     )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import datetime
-from pathlib import Path
+import json
+from pathlib import Path, PurePath
 from typing import Any
 
 from trainwright.foundation.errors import UserError
@@ -30,38 +31,45 @@ def runs(folder: str | Path = "runs") -> list[dict[str, Any]]:
             "there is no such folder", where=str(folder), fix="train something first, or name the folder"
         )
     check_folder(folder)
-    lines: list[dict[str, Any]] = []
+    lines: list[tuple[str, dict[str, Any]]] = []
     for path in sorted(folder.iterdir()):
-        if not (path / "recipe.yaml").is_file():
-            continue
-        run = Run(path)
-        started = datetime.datetime.fromtimestamp((path / "recipe.yaml").stat().st_mtime, tz=datetime.UTC)
-        for target in run.recipe.targets:
-            judged = run.evaluation.get("targets", {}).get(target)
-            found = judged["metrics"][judged["metric"]] if judged and judged.get("metrics") else {}
-            lines.append(
-                {
-                    "run": str(path),
-                    "data": _data_name(run),
-                    "target": target,
-                    "metric": judged["metric"] if judged else None,
-                    "value": found.get("value"),
-                    "low": found.get("low"),
-                    "high": found.get("high"),
-                    "greater_is_better": found.get("greater_is_better", True),
-                    "verdict": judged["verdict"]["outcome"] if judged else "not finished",
-                    "seconds": run.evaluation.get("timings", {}).get("total"),
-                    "started": started.isoformat(timespec="seconds"),
-                }
-            )
-    return sorted(lines, key=_order)
+        if (path / "recipe.yaml").is_file() and (path / "data.json").is_file():
+            lines += _lines(Run(path))
+    return [line for _, line in sorted(lines, key=_order)]
 
 
-def _order(line: dict[str, Any]) -> tuple[Any, ...]:
+def _lines(run: Run) -> list[tuple[str, dict[str, Any]]]:
+    """Return a line for each target of a run, beside the fingerprint of the data."""
+    started = datetime.datetime.fromtimestamp((run.path / "recipe.yaml").stat().st_mtime, tz=datetime.UTC)
+    name, fingerprint = _data(run)
+    lines: list[tuple[str, dict[str, Any]]] = []
+    for target in run.recipe.targets:
+        judged = run.evaluation.get("targets", {}).get(target)
+        found = judged["metrics"][judged["metric"]] if judged and judged.get("metrics") else {}
+        line = {
+            "run": str(run.path),
+            "data": name,
+            "target": target,
+            "metric": judged["metric"] if judged else None,
+            "value": found.get("value"),
+            "low": found.get("low"),
+            "high": found.get("high"),
+            "greater_is_better": found.get("greater_is_better", True),
+            "verdict": judged["verdict"]["outcome"] if judged else "not finished",
+            "seconds": run.evaluation.get("timings", {}).get("total"),
+            "started": started.isoformat(timespec="seconds"),
+        }
+        lines.append((fingerprint, line))
+    return lines
+
+
+def _order(entry: tuple[str, dict[str, Any]]) -> tuple[Any, ...]:
+    fingerprint, line = entry
     value = line["value"]
     sign = -1 if line["greater_is_better"] else 1
     return (
         line["data"],
+        fingerprint,
         line["target"],
         line["metric"] or "~",
         value is None,
@@ -70,6 +78,7 @@ def _order(line: dict[str, Any]) -> tuple[Any, ...]:
     )
 
 
-def _data_name(run: Run) -> str:
-    path = run.recipe.data.path
-    return path if isinstance(path, str) else ", ".join(path)
+def _data(run: Run) -> tuple[str, str]:
+    """Return what the data is called, without its folder, and its fingerprint."""
+    document = json.loads((run.path / "data.json").read_text(encoding="utf-8"))
+    return PurePath(document["name"]).name, str(document["fingerprint"])

@@ -7,6 +7,7 @@ import datetime
 import math
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,19 +18,19 @@ import numpy as np
 
 from trainwright.data.batch_plan import BatchPlan, plan_batches
 from trainwright.data.encoded import TARGET, Array, Batch, EncodedRows
-from trainwright.foundation.devices import choose_device, environment
+from trainwright.foundation.devices import choose_device
 from trainwright.foundation.errors import UserError
-from trainwright.foundation.paths import check_writable, make_folder, write_atomic, write_json, writing
+from trainwright.foundation.paths import check_writable, make_folder, writing
 from trainwright.foundation.random import stream_seed
 from trainwright.recipe.budget import Budget
 from trainwright.recipe.recipe import Recipe
-from trainwright.recipe.writer import dump_recipe
 from trainwright.workshop.ask import ask_recipe
 from trainwright.workshop.choices import Choices, choose
 from trainwright.workshop.interrupt import Interrupt
-from trainwright.workshop.prepare import Prepared, describe, prepare, quarantine_lines
+from trainwright.workshop.prepare import Prepared, prepare
 from trainwright.workshop.progress import Console
 from trainwright.workshop.run import Run
+from trainwright.workshop.start import write_start
 
 if TYPE_CHECKING:
     import torch
@@ -150,8 +151,13 @@ def fit_recipe(
         job = _make_job(prepared)
     console.prepared(prepared)
     job.place = make_folder(place or _new_place(prepared))
-    with writing(job.place):
-        _write_start(job.place, job, prepared, frame)
+    try:
+        with writing(job.place):
+            write_start(job.place, job.recipe, prepared, in_memory=frame is not None, base=base)
+    except BaseException:
+        if not resumed:  # a part of a start is nothing to go on from
+            shutil.rmtree(job.place, ignore_errors=True)
+        raise
     with console.training(job.choices.steps) as listener:
         job.outcome = _train(job, job.place, [listener], stop)
     prepared.seconds["train"] = job.outcome.seconds
@@ -415,8 +421,10 @@ def _sampling_weights(prepared: Prepared, index: Array) -> Array:
             where=f"column '{name}'",
             fix="set training.sampling to all",
         )
-    counts = np.bincount(target)
-    weights: Array = 1.0 / np.maximum(counts, 1)[target]
+    known = target >= 0
+    weights = np.zeros(len(target))
+    weights[known] = 1.0 / np.bincount(target[known])[target[known]]
+    weights[~known] = weights[known].mean()  # another target has a use for such a row
     return weights
 
 
@@ -439,15 +447,3 @@ def _new_place(prepared: Prepared) -> Path:
     words = re.sub(r"[^\w]+", "-", Path(prepared.table.name).stem, flags=re.UNICODE).strip("-")[:40] or "run"
     day = datetime.datetime.now(tz=datetime.UTC).astimezone().date().isoformat()
     return RUNS / f"{day}-{words}-{secrets.token_hex(2)}"
-
-
-def _write_start(place: Path, job: Job, prepared: Prepared, frame: Any) -> None:
-    """Write what is known before training: recipe, data, environment, quarantine."""
-    write_atomic(place / "recipe.yaml", dump_recipe(job.recipe))
-    write_json(place / "data.json", describe(prepared))
-    write_json(place / "environment.json", environment())
-    write_atomic(place / "quarantine.jsonl", quarantine_lines(prepared.quarantined))
-    np.savez_compressed(place / "split.npz", **prepared.split.indices)
-    if frame is not None and not (place / "data.parquet").exists():
-        # A frame is gone when the process ends; resuming and repeating the run need it.
-        prepared.table.take(np.arange(prepared.table.num_rows)).write_parquet(place / "data.parquet")

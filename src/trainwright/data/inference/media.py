@@ -14,6 +14,8 @@ _EXTENSIONS = {
 }
 _MOSTLY = 0.95
 _LOOKED_FOR = 8
+_MEANT_FOR_FILES = 0.5
+"""Paths that differ in more than this share of the rows are no categories."""
 
 _BEGINNINGS = {
     "image": (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\x00", b"MM\x00*", b"P5", b"P6"),
@@ -24,7 +26,11 @@ _SMALLEST_PICTURE = 8
 
 
 def from_paths(profile: Profile, root: str | None) -> Guess | None:
-    """Paths or URLs of media files, of which at least one can be found."""
+    """Paths or URLs of media files.
+
+    Paths of which none can be found are what they look like otherwise; but a different one in most rows can
+    only have been meant for a file.
+    """
     for kind, pattern in _EXTENSIONS.items():
         share = profile.share_matching(pattern)
         if share < _MOSTLY:
@@ -38,6 +44,10 @@ def from_paths(profile: Profile, root: str | None) -> Guess | None:
         there = sum((Path(root or ".") / path).is_file() for path in local)
         if there:
             return Guess(kind, f"{found}; {there} of {len(local)} looked for are there")
+        if profile.distinct > _MEANT_FOR_FILES:
+            where = f"in '{root}'" if root else "there"
+            why = f"{found}, but none of the {len(local)} looked for is {where} (such as '{local[0]}')"
+            return Guess("unknown", why, ((kind, "if the files are put there"),))
         return None
     return None
 

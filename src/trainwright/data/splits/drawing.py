@@ -95,9 +95,8 @@ class Drawing:
             )
         if common.any():
             self.say(
-                f"{int(common.sum()):,} rows have inputs that "
-                + ("take hardly a different value" if few else f"more than {_COMMON:.0%} of the rows share")
-                + ", and may be in any part"
+                f"{int(common.sum()):,} rows have inputs that too many rows share, and may be in any part: "
+                "equal inputs are the rule here, not copies"
             )
         return numbered(np.where(common, np.arange(len(first)), first))
 

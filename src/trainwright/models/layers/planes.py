@@ -110,6 +110,6 @@ def strides(side: int, stages: int) -> list[int]:
     """Return the stride of every stage: 2 from the second on, as long as 4 positions a side are left."""
     steps = []
     for stage in range(stages):
-        steps.append(2 if stage and side >= 8 else 1)
+        steps.append(2 if stage and -(-side // 2) >= 4 else 1)
         side = -(-side // steps[-1])
     return steps
