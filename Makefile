@@ -9,9 +9,11 @@ READY := $(VENV)/.ready
 help:  ## Say what there is
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
 
-# The lock file pins what was tested; torch comes from it too, without a hash, because its CPU build is another file.
+# The lock file pins what was tested. torch is installed first with what its build needs: that differs between
+# the CPU and the CUDA build, so it cannot be pinned.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "$$(grep ^torch== requirements.lock)"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --requirement requirements.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
 	@touch $@

@@ -9,9 +9,9 @@ import pytest
 
 HEAVY = (
     *("torch", "polars", "numpy", "sklearn", "scipy", "transformers", "tokenizers", "safetensors", "rich"),
-    *("pandas", "pyarrow", "PIL", "soundfile", "soxr", "jinja2", "fsspec", "pydantic", "ruamel", "asyncio"),
+    *("pandas", "pyarrow", "PIL", "soundfile", "soxr", "jinja2", "fsspec", "ruamel", "asyncio"),
 )
-"""Packages that take tens of milliseconds or more to import."""
+"""Packages that take tens of milliseconds or more to import. Typer loads pydantic itself, for options."""
 
 BARE = "import sys; print(*sorted({name.partition('.')[0] for name in sys.modules}))"
 

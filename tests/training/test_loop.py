@@ -67,7 +67,12 @@ SETTINGS = LoopSettings(steps=60, evaluate_every=10, learning_rate=0.02, warmup=
 
 
 def run(
-    folder: Path, settings: LoopSettings = SETTINGS, *, batch: int = 16, stop_at: int | None = None, **more: Any
+    folder: Path,
+    settings: LoopSettings = SETTINGS,
+    *,
+    batch: int = 16,
+    stop_at: int | None = None,
+    **more: Any,
 ) -> tuple[Net, Outcome, list[dict[str, Any]]]:
     torch.manual_seed(0)
     net = Net()

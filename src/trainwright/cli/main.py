@@ -17,41 +17,48 @@ def main(arguments: list[str] | None = None) -> int:
     Args:
         arguments: the words after `trainwright`; those of the process by default.
     """
-    import typer
-
-    from trainwright.cli.mistakes import explain_usage
-    from trainwright.cli.verbs import app
-    from trainwright.foundation.errors import TrainwrightError
-
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments
-    arguments = [word for word in arguments if word != "--debug"]
     try:
-        code = app(arguments, prog_name="trainwright", standalone_mode=False)
+        code = _run_verb([word for word in arguments if word != "--debug"])
         sys.stdout.flush()
-    except (KeyboardInterrupt, typer.Abort):
+    except KeyboardInterrupt:
         return _say("Interrupted.", 130)
     except BrokenPipeError:  # the reader of our output has gone, as with `| head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except typer.TyperException as error:
-        if debug:
-            raise
-        return _say(str(explain_usage(error)), 2)
-    except TrainwrightError as error:
-        if debug:
-            raise
-        return _say(str(error), error.exit_code)
     except Exception as error:
         if debug:
             raise
-        if _is_out_of_memory(error):
-            return _say(_MEMORY, 2)
-        kind, what = type(error).__name__, str(error).partition("\n")[0]
-        return _say(
-            f"This is a fault of Trainwright ({kind}: {what}); run it again with --debug and report it.", 1
-        )
+        return _say(*_explained(error))
+    return code
+
+
+def _run_verb(arguments: list[str]) -> int:
+    import typer
+
+    from trainwright.cli.mistakes import explain_usage
+    from trainwright.cli.verbs import app
+
+    try:
+        code = app(arguments, prog_name="trainwright", standalone_mode=False)
+    except typer.Abort as error:
+        raise KeyboardInterrupt from error
+    except typer.TyperException as error:
+        raise explain_usage(error) from error
     return code if isinstance(code, int) else 0
+
+
+def _explained(error: Exception) -> tuple[str, int]:
+    """Return the sentence for an error, and the exit code."""
+    from trainwright.foundation.errors import TrainwrightError
+
+    if isinstance(error, TrainwrightError):
+        return str(error), error.exit_code
+    if _is_out_of_memory(error):
+        return _MEMORY, 2
+    kind, what = type(error).__name__, str(error).partition("\n")[0]
+    return f"This is a fault of Trainwright ({kind}: {what}); run it again with --debug and report it.", 1
 
 
 def run() -> None:

@@ -138,8 +138,10 @@ class EncodedRows:
             return self
         loaded: dict[str, Array | Ragged] = {}
         for name, array in self.arrays.items():
-            ragged = isinstance(array, Ragged)
-            loaded[name] = Ragged(np.array(array.values), array.offsets) if ragged else np.array(array)
+            if isinstance(array, Ragged):
+                loaded[name] = Ragged(np.array(array.values), array.offsets)
+            else:
+                loaded[name] = np.array(array)
         return EncodedRows(self.num_rows, loaded, self.broken, self.counts)
 
 

@@ -5,6 +5,7 @@ A new type is one new file in this folder: a subclass of `Feature` under `@FEATU
 
 from __future__ import annotations
 
+import builtins
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -80,7 +81,7 @@ class Feature(ABC):
 
     type: ClassVar[str]
     modality: ClassVar[Modality]
-    Options: ClassVar[type[FeatureOptions]] = FeatureOptions
+    Options: ClassVar[builtins.type[FeatureOptions]] = FeatureOptions
 
     def __init__(self, name: str, options: FeatureOptions | None = None) -> None:
         self.name = name
@@ -107,11 +108,11 @@ class Feature(ABC):
 
     @abstractmethod
     def spec(self) -> dict[str, Any]:
-        """Return what a model must know to be built for this feature (JSON-able): sizes, cardinalities, bins.
+        """Return what a model must know to be built for this feature (JSON-able).
 
-        Table: {"dense": d, "index": [cardinality, ...], "bins": [[edges of dense column], ...] or null entries}.
-        Text: {"vocabulary": n, "max_tokens": n, "pad": id}. Image: {"channels", "height", "width", "mean", "std",
-        "augment": {...}}. Audio: {"sample_rate", "mels", ...}. Sequence: {"width": d, "max_length": n}.
+        Table: {"dense": d, "index": [cardinality, ...], "bins": [[edges of a dense column] or None, ...]}.
+        Text: {"vocabulary": n, "max_tokens": n, "pad": id}. Image: {"channels", "height", "width", "mean",
+        "std", "augment": {...}}. Audio: {"sample_rate", "mels", ...}. Sequence: {"width", "max_length"}.
         """
 
     @abstractmethod
@@ -167,7 +168,17 @@ class Feature(ABC):
 FEATURES: Registry[type[Feature]] = Registry("feature type", package="trainwright.features")
 
 
-__all__ = ["FEATURES", "FIT_ROWS", "Array", "Context", "Encoded", "Feature", "FeatureOptions", "Ragged", "check_options"]
+__all__ = [
+    "FEATURES",
+    "FIT_ROWS",
+    "Array",
+    "Context",
+    "Encoded",
+    "Feature",
+    "FeatureOptions",
+    "Ragged",
+    "check_options",
+]
 
 
 def check_options(cls: type[Feature], options: Mapping[str, Any]) -> FeatureOptions:

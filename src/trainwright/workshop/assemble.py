@@ -61,7 +61,8 @@ def assemble(recipe: Recipe, encoding: Encoding, tasks: Mapping[str, Task]) -> M
     """
     import torch
 
-    from trainwright.models.multimodal import GroupSpec, MultimodalModel
+    from trainwright.models.defaults import GroupSpec
+    from trainwright.models.multimodal import MultimodalModel
 
     groups = {name: GroupSpec(name, group.modality, group.spec) for name, group in encoding.groups().items()}
     outputs = {name: task.outputs for name, task in tasks.items()}

@@ -85,11 +85,11 @@ def _check_kept(keep: Sequence[str], table: Table, output: Path | None) -> None:
             )
 
 
-def _holds_bytes(kind: pl.DataType) -> bool:
+def _holds_bytes(kind: object) -> bool:
     if isinstance(kind, pl.Struct):
-        return any(_holds_bytes(pl.Series(dtype=field.dtype).dtype) for field in kind.fields)
+        return any(_holds_bytes(field.dtype) for field in kind.fields)
     if isinstance(kind, pl.List | pl.Array):
-        return _holds_bytes(pl.Series(dtype=kind.inner).dtype)
+        return _holds_bytes(kind.inner)
     return isinstance(kind, pl.Binary)
 
 

@@ -30,6 +30,7 @@ from trainwright.foundation.hashing import json_hash
 from trainwright.foundation.paths import cache_folder, whole_folder, write_atomic
 from trainwright.recipe.explain import explain
 from trainwright.recipe.recipe import FeatureSettings, Recipe
+from trainwright.workshop.checkpoints import with_tokenizers
 from trainwright.workshop.words import check_fit
 
 _FORMAT = 3
@@ -88,6 +89,7 @@ def prepare(recipe: Recipe, source: Any = None, *, base: Path | None = None, cac
     schema = infer_schema(
         table, inputs=recipe.inputs, targets=recipe.targets, seed=recipe.seed, split=recipe.split
     )
+    schema = with_tokenizers(schema, recipe.model)
     check_fit(recipe, schema, table)
     seconds = {"open": time.monotonic() - began}
     began = time.monotonic()
@@ -109,8 +111,8 @@ def prepare(recipe: Recipe, source: Any = None, *, base: Path | None = None, cac
     seconds["encode"] = time.monotonic() - began
     filled = recipe.model_copy(
         update={
-            "inputs": _settings(encoding.inputs, recipe.inputs),
-            "targets": _settings(encoding.targets, recipe.targets),
+            "inputs": _settings(encoding.inputs),
+            "targets": _settings(encoding.targets),
         }
     )
     return Prepared(filled, table, schema, split, encoding, rows, context, quarantined, seconds, cached)
@@ -122,7 +124,7 @@ def encode(
     """Fit the transforms and encode the table, or take both from the cache of an earlier run."""
     encoding = Encoding(_features(schema, "input"), _features(schema, "target"))
     training = split.indices["training"]
-    rows = hashlib.blake2b(np.ascontiguousarray(training), digest_size=16).hexdigest()
+    rows = hashlib.blake2b(training.tobytes(), digest_size=16).hexdigest()
     media = _media_stamp(table, schema)
     key = json_hash([_FORMAT, table.fingerprint, media, encoding.hash(), rows, context.seed])
     folder = cache_folder("encoded") / key
@@ -209,11 +211,12 @@ def _features(schema: Schema, role: str) -> dict[str, Feature]:
     return features
 
 
-def _settings(
-    features: Mapping[str, Feature], asked: Mapping[str, FeatureSettings]
-) -> dict[str, FeatureSettings]:
+def _settings(features: Mapping[str, Feature]) -> dict[str, FeatureSettings]:
+    """Return what a recipe says of the columns: what was asked for and what was inferred."""
     return {
-        name: FeatureSettings(type=feature.type, **(asked[name].options if name in asked else {}))
+        name: FeatureSettings(
+            type=feature.type, **feature.options.model_dump(mode="json", exclude_defaults=True)
+        )
         for name, feature in features.items()
     }
 

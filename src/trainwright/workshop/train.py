@@ -412,13 +412,16 @@ def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
 
 
 def _sampling_weights(prepared: Prepared, index: Array) -> Array:
-    """Return a chance for each training row so that the classes of the first target come equally often."""
-    name = next(iter(prepared.encoding.targets))
-    target = np.asarray(prepared.rows.arrays[TARGET + name])[index]
-    if target.dtype.kind != "i":
+    """Return a chance for each training row so that the classes of a target come equally often.
+
+    Of several targets the first with classes counts.
+    """
+    targets = (np.asarray(prepared.rows.arrays[TARGET + name])[index] for name in prepared.encoding.targets)
+    target = next((target for target in targets if target.dtype.kind == "i"), None)
+    if target is None:
         raise UserError(
             "training.sampling: balanced needs a target with classes",
-            where=f"column '{name}'",
+            where=f"column '{next(iter(prepared.encoding.targets))}'",
             fix="set training.sampling to all",
         )
     known = target >= 0

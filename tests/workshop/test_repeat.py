@@ -1,0 +1,212 @@
+"""The same recipe gives the same weights: twice, from the run folder, and however often it is stopped."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+import trainwright as tw
+from trainwright.foundation.errors import DataError, UserError
+from trainwright.training.checkpoint import Checkpoints
+from trainwright.training.events import read_events
+
+Weights = Callable[[Any], str]
+
+EVERY_STEP = {"training.checkpoint_minutes": 1e-9}
+
+
+def _steps(run: Path) -> list[int]:
+    return [event["step"] for event in read_events(run / "events.jsonl") if event["kind"] == "step"]
+
+
+def _train(data: Any, run: Path, quick: dict[str, Any], **settings: Any) -> tw.Run:
+    return tw.train(data, target="grade", budget="20 steps", settings={**quick, **settings}, run=run)
+
+
+def test_twice_is_the_same_and_the_seed_makes_the_difference(
+    run: tw.Run, rows: pl.DataFrame, quick: dict[str, Any], weights: Weights, tmp_path: Path
+) -> None:
+    again = _train(rows, tmp_path / "again", quick)
+    assert weights(again) == weights(run)
+    assert again.metrics == run.metrics
+    other = tw.train(rows, target="grade", budget="20 steps", seed=1, settings=quick, run=tmp_path / "other")
+    assert weights(other) != weights(run)
+
+
+@pytest.mark.parametrize("kind", ["file", "frame", "frames by part"])
+def test_the_recipe_of_a_run_makes_it_again_from_anywhere(
+    run: tw.Run,
+    rows: pl.DataFrame,
+    quick: dict[str, Any],
+    weights: Weights,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    kind: str,
+) -> None:
+    first = run
+    if kind == "frame":
+        first = _train(rows, tmp_path / "first", quick)
+    elif kind == "frames by part":
+        parts = {"train": rows[:200], "validation": rows[200:250], "test": rows[250:]}
+        first = _train(parts, tmp_path / "first", quick)
+        assert pl.read_parquet(first.path / "predictions.parquet")["row"].to_list() == list(range(250, 300))
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    again = tw.train(os.path.relpath(first.path / "recipe.yaml"), run="again")
+    assert weights(again) == weights(first)
+    assert (again.path / "data.json").is_file()
+
+
+def test_a_run_moves_with_its_data(
+    run: tw.Run, weights: Weights, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = shutil.copytree(run.path.parents[1], tmp_path / "moved")
+    (home / "flats.csv").rename(tmp_path / "kept.csv")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(DataError, match=r"flats\.csv"):
+        tw.train(home / "runs" / "first" / "recipe.yaml", run="again")
+    (tmp_path / "kept.csv").rename(home / "flats.csv")
+    assert weights(tw.train(home / "runs" / "first" / "recipe.yaml", run="again")) == weights(run)
+
+
+class TestResume:
+    def test_after_ctrl_c_the_model_is_kept_and_the_run_goes_on_to_the_same_weights(
+        self,
+        run: tw.Run,
+        rows: pl.DataFrame,
+        quick: dict[str, Any],
+        weights: Weights,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        capfd: pytest.CaptureFixture[str],
+    ) -> None:
+        stop_at = [7, 13]
+        save = Checkpoints.save
+
+        def save_and_stop(self: Checkpoints, step: int, *args: Any) -> None:
+            save(self, step, *args)
+            if stop_at and step == stop_at[0]:
+                stop_at.pop(0)
+                os.kill(os.getpid(), signal.SIGINT)
+
+        monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+        stopped = _train(rows, tmp_path / "run", quick, **EVERY_STEP)
+        assert "the model is kept" in capfd.readouterr().err
+        assert stopped.interrupted
+        assert _steps(stopped.path) == list(range(1, 8))
+        assert len(tw.predict(stopped, rows[:5])) == 5
+        assert weights(stopped) != weights(run)
+        again = tw.resume(stopped.path)
+        assert again.interrupted
+        finished = tw.resume(again)
+        assert not finished.interrupted
+        assert _steps(finished.path) == list(range(1, 21))
+        assert weights(finished) == weights(run)
+        assert finished.metrics == run.metrics
+        with pytest.raises(UserError, match="this run is finished"):
+            tw.resume(finished)
+
+    def test_a_file_is_found_again_from_another_folder(
+        self,
+        run: tw.Run,
+        rows: pl.DataFrame,
+        quick: dict[str, Any],
+        weights: Weights,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.chdir(tmp_path)
+        rows.write_csv("flats.csv")
+        _train("flats.csv", Path("runs/run"), quick)
+        _as_if_killed(tmp_path / "runs" / "run")
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        assert weights(tw.resume(Path("..") / "runs" / "run")) == weights(run)
+
+    def test_from_the_start_when_no_checkpoint_was_written(
+        self, run: tw.Run, rows: pl.DataFrame, quick: dict[str, Any], weights: Weights, tmp_path: Path
+    ) -> None:
+        path = _train(rows, tmp_path / "run", quick).path
+        _as_if_killed(path)
+        with (path / "events.jsonl").open("a") as events:
+            events.write('{"kind": "step", "time": 17')  # the kill came in the midst of a line
+        assert weights(tw.resume(path)) == weights(run)
+        assert _steps(path) == [*range(1, 21), *range(1, 21)]
+
+    @pytest.mark.parametrize("moment", ["after a checkpoint", "while a checkpoint is written"])
+    def test_kill_9_costs_nothing_but_time(
+        self,
+        run: tw.Run,
+        rows: pl.DataFrame,
+        quick: dict[str, Any],
+        weights: Weights,
+        tmp_path: Path,
+        moment: str,
+    ) -> None:
+        rows.write_parquet(tmp_path / "rows.parquet")
+        settings = {**quick, **EVERY_STEP}
+        arguments = json.dumps([str(tmp_path / "rows.parquet"), settings, str(tmp_path / "run"), moment])
+        child = subprocess.run([sys.executable, "-c", _KILLED, arguments], check=False, capture_output=True)
+        assert child.returncode == -signal.SIGKILL, child.stderr
+        path = tmp_path / "run"
+        assert not (path / "model").exists()
+        steps = sorted(folder.name for folder in (path / "checkpoints").glob("step-*"))
+        assert steps[-1] == "step-000000009" if moment == "after a checkpoint" else "step-000000008"
+        with pytest.raises(UserError, match=f"trainwright resume {path}"):
+            tw.predict(path, rows)
+        with pytest.raises(UserError, match="not empty"):
+            _train(rows, path, quick)
+        assert weights(tw.resume(path)) == weights(run)
+
+    def test_what_is_no_run_is_explained(self, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"holds no recipe\.yaml"):
+            tw.resume(tmp_path)
+
+
+_KILLED = """
+import json, os, signal, sys
+import polars as pl
+import trainwright as tw
+from trainwright.training import checkpoint
+
+data, settings, run, moment = json.loads(sys.argv[1])
+save, digest = checkpoint.Checkpoints.save, checkpoint.file_sha256
+step = 0
+
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def saved(self, number, *args):
+    global step
+    step = number
+    save(self, number, *args)
+    if number == 9:
+        die()
+
+def digested(path):
+    if step == 9 and moment != "after a checkpoint":
+        die()
+    return digest(path)
+
+checkpoint.Checkpoints.save, checkpoint.file_sha256 = saved, digested
+tw.train(pl.read_parquet(data), target="grade", budget="20 steps", settings=settings, run=run)
+"""
+
+
+def _as_if_killed(run: Path) -> None:
+    """Take away what a run writes after its last step."""
+    shutil.rmtree(run / "model")
+    shutil.rmtree(run / "checkpoints", ignore_errors=True)
+    for name in ("evaluation.json", "predictions.parquet", "report.html"):
+        (run / name).unlink()
