@@ -2,8 +2,8 @@
 
     python -m benchmarks.quality [CASE …] [--seeds 5] [--out benchmarks/results/quality.jsonl]
 
-Each case is the command line a user would type, in a process of its own; wall time and peak memory are those of
-the whole process, cold cache. Data sets are read from `../shared/data` and are not part of this repository.
+Each case is the command line a user would type, in a process of its own; wall time and peak memory are those
+of the whole process, cold cache. Data sets are read from `../shared/data`, not part of this repository.
 """
 
 from __future__ import annotations

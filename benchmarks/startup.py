@@ -97,7 +97,10 @@ def machine() -> dict[str, Any]:
 
     Asked in another process: a child's peak memory begins at what its parent holds, and torch holds much.
     """
-    code = "import json; from trainwright.foundation.devices import environment; print(json.dumps(environment()))"
+    code = (
+        "import json; from trainwright.foundation.devices import environment; "
+        "print(json.dumps(environment()))"
+    )
     found = json.loads(subprocess.check_output([sys.executable, "-c", code]))
     return {key: found[key] for key in ("python", "system", "processor", "cores", "memory_gb")}
 

@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainwright.data.encoded import EncodedRows, EncodedWriter, Ragged, open_encoded
+from trainwright.data.encoded import EncodedRows, EncodedWriter, Ragged, joined, open_encoded
 
 
 def ragged(rows: list[list[int]]) -> Ragged:
@@ -26,16 +26,26 @@ def chunk(numbers: list[float], words: list[list[int]], **more: object) -> Encod
     return EncodedRows(len(numbers), arrays, **more)  # type: ignore[arg-type]
 
 
-def test_chunks_come_back_as_one_table(tmp_path: Path) -> None:
-    writer = EncodedWriter(tmp_path)
-    writer.append(chunk([1, 2], [[5], []], broken={1: ("text", "gone")}, counts={"text": {"truncated": 2}}))
-    writer.append(chunk([3], [[7, 8, 9]], broken={0: ("y", "bad")}, counts={"text": {"truncated": 1}}))
+CHUNKS = [
+    chunk([1, 2], [[5], []], broken={1: ("text", "gone")}, counts={"text": {"truncated": 2}}),
+    chunk([3], [[7, 8, 9]], broken={0: ("y", "bad")}, counts={"text": {"truncated": 1}}),
+]
+
+
+def written(folder: Path) -> EncodedRows:
+    writer = EncodedWriter(folder)
+    for part in CHUNKS:
+        writer.append(part)
     writer.close()
-    rows = open_encoded(tmp_path)
-    assert rows.num_rows == 3
-    assert rows.broken == {1: ("text", "gone"), 2: ("y", "bad")}
-    assert rows.counts == {"text": {"truncated": 3}}
-    for opened in (rows, rows.in_memory(1 << 20)):
+    return open_encoded(folder)
+
+
+def test_chunks_come_back_as_one_table(tmp_path: Path) -> None:
+    rows = written(tmp_path)
+    for opened in (rows, rows.in_memory(1 << 20), joined(CHUNKS)):
+        assert opened.num_rows == 3
+        assert opened.broken == {1: ("text", "gone"), 2: ("y", "bad")}
+        assert opened.counts == {"text": {"truncated": 3}}
         batch = opened.batch(np.array([2, 0]))
         assert batch.inputs["table.dense"].tolist() == [[3], [1]]
         assert batch.inputs["text.tokens"].tolist() == [[7, 8, 9], [5, 0, 0]]

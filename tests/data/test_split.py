@@ -206,6 +206,15 @@ def test_inputs_that_everyone_shares_are_no_copies() -> None:
     assert any("share, and may be in any part" in note for note in split.notes)
 
 
+def test_a_handful_of_different_inputs_leaves_every_class_in_training() -> None:
+    inputs = np.repeat([0.0, 1.0, 2.0], [10, 6, 4])
+    table = FrameTable(pl.DataFrame({"x": inputs, "y": inputs.astype(int).astype(str)}))
+    split = split_of(table)
+    for rows in split.indices.values():
+        assert len(rows) > 0
+    assert set(inputs[split.indices["training"]]) == {0.0, 1.0, 2.0}
+
+
 def test_rows_that_cannot_be_used_are_in_no_part() -> None:
     usable = np.random.default_rng(0).random(200) < 0.7
     part = parts_of(split_of(FrameTable(frame(200)), usable=usable), 200)

@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 from trainwright.foundation.errors import UserError
 from trainwright.foundation.paths import (
     cache_folder,
+    check_folder,
+    check_writable,
     inside,
     make_folder,
     whole_folder,
@@ -312,3 +314,40 @@ def test_the_cache_goes_where_the_user_says(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.setenv("TRAINWRIGHT_CACHE", str(tmp_path / "cache"))
     assert cache_folder("encoded", "a") == tmp_path / "cache" / "encoded" / "a"
     assert (tmp_path / "cache" / "encoded" / "a").is_dir()
+
+
+def test_a_check_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_writable(tmp_path / "a" / "b")
+    assert names(tmp_path) == []
+    (tmp_path / "there").mkdir()
+    check_writable(tmp_path / "there")
+    assert names(tmp_path) == ["there"]
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="a file stands where a folder is needed"):
+        check_writable(tmp_path / "file" / "a")
+    assert names(tmp_path) == ["file", "there"]
+
+
+def test_a_folder_to_read_is_there_or_its_neighbour_is_named(tmp_path: Path) -> None:
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "table.csv").touch()
+    assert check_folder(tmp_path / "runs") == tmp_path / "runs"
+    with pytest.raises(UserError, match=r"did you mean '.*runs'\?"):
+        check_folder(tmp_path / "rusn")
+    with pytest.raises(UserError, match="a file, not a folder"):
+        check_folder(tmp_path / "table.csv")
+    with pytest.raises(UserError, match="no such folder; check the path"):
+        check_folder(tmp_path / "else" / "where")
+
+
+def test_a_full_disk_that_a_rust_library_met_is_said(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="the disk is full"), writing(tmp_path / "file"):
+        raise RuntimeError("I/O error: No space left on device (os error 28)")
+    with pytest.raises(RuntimeError), writing(tmp_path / "file"):
+        raise RuntimeError("I/O error: No such file or directory (os error 2)")
+
+
+def test_an_error_within_a_scratch_folder_names_the_folder(tmp_path: Path) -> None:
+    with pytest.raises(UserError) as error, whole_folder(tmp_path / "model") as scratch:
+        raise UserError("the disk is full", where=str(scratch / "weights"), fix="free some space")
+    assert str(error.value) == f"{tmp_path / 'model'}: the disk is full; free some space."

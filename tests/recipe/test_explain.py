@@ -94,7 +94,10 @@ def test_later_layers_can_place_errors_of_their_own() -> None:
     assert str(placed) == "r.yaml:5:11: there is no feature type called 'imag'; did you mean 'image'?"
 
 
-@pytest.mark.parametrize("value", [None, "", "word", 3, 2.5, True, [], {}, pytest.param(object(), id="object")], ids=repr)
+VALUES = [None, "", "word", 3, 2.5, True, [], {}, pytest.param(object(), id="object")]
+
+
+@pytest.mark.parametrize("value", VALUES, ids=repr)
 def test_every_error_of_pydantic_becomes_plain_words(value: Any) -> None:
     class Model(BaseModel):
         field: Annotated[int, Field(gt=0)] = Field(default=1, description="A field.")

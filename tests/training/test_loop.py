@@ -97,6 +97,7 @@ def run(
         events,
         Checkpoints(folder / "checkpoints"),
         stop,
+        more.pop("on_progress", None),
     )
     try:
         outcome = trainer.run()
@@ -204,6 +205,27 @@ def test_a_torn_checkpoint_is_passed_over(tmp_path: Path) -> None:
     found = checkpoints.newest()
     assert found is not None
     assert found[1]["position"] == {"step": 2}
+
+
+def test_a_resumed_epoch_hears_of_the_same_progress(tmp_path: Path) -> None:
+    whole: list[float] = []
+    run(tmp_path / "whole", on_progress=whole.append)
+    assert whole == [step / 60 for step in range(0, 60, 5)]  # five steps are an epoch
+    parts: list[float] = []
+    run(tmp_path / "parts", stop_at=23, on_progress=parts.append)
+    run(tmp_path / "parts", on_progress=parts.append)
+    assert parts == [*whole[:5], *whole[4:]]
+
+
+def test_what_is_appended_to_a_cut_line_can_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    for before in (b"", b'{"kind": "a"}\n', b'{"kind": "a"}\n{"kind": "b', b'{"ki', b"x" * 200_000):
+        path.write_bytes(before)
+        log = EventLog(path)
+        log("c")
+        log.close()
+        whole = [event["kind"] for event in read_events(path)]
+        assert whole == (["a", "c"] if b"\n" in before else ["c"])
 
 
 def test_events_are_valid_json_and_a_cut_line_is_left_out(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ class TestResume:
         assert _steps(finished.path) == list(range(1, 21))
         assert weights(finished) == weights(run)
         assert finished.metrics == run.metrics
+        assert not (finished.path / "checkpoints").exists()
         with pytest.raises(UserError, match="this run is finished"):
             tw.resume(finished)
 

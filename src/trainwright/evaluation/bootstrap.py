@@ -102,11 +102,15 @@ def interval_of(metric: Metric, draws: Draws, rows: int, confidence: float) -> I
     Wilson's interval still does and is taken instead.
     """
     interval = draws.interval(confidence)
-    if interval.low is None or interval.high is None or metric.format != "share":
+    if interval.low is None or interval.high is None:
         return interval
     if metric.proportion and draws.value in {0.0, 1.0}:
         return Interval(draws.value, *wilson(draws.value, rows, confidence))
-    return Interval(interval.value, max(0.0, interval.low), min(1.0, interval.high))
+    # No error is below 0, and nothing of which more is better is above 1.
+    share = metric.format == "share"
+    low = max(0.0, interval.low) if share or not metric.greater_is_better else interval.low
+    high = min(1.0, interval.high) if share or metric.greater_is_better else interval.high
+    return Interval(interval.value, low, high)
 
 
 def wilson(share: float, rows: int, confidence: float) -> tuple[float, float]:

@@ -99,6 +99,7 @@ def run_recipe(
         console: where progress is shown.
         resumed: go on in an existing run folder.
     """
+    from trainwright.training.checkpoint import Checkpoints
     from trainwright.workshop.judging import judge_run
 
     console = console or Console(quiet=True)
@@ -122,6 +123,8 @@ def run_recipe(
     console.finished(finished)
     if finished.interrupted:
         console.say(f"Stopped early; `trainwright resume {job.place}` goes on from here.")
+    else:
+        Checkpoints(job.place / "checkpoints").clear()
     return finished
 
 
@@ -173,11 +176,14 @@ def fit_frame(recipe: Recipe, frame: Any) -> Job:
     """
     import torch
 
+    from trainwright.workshop.threads import threads_for
+
     prepared = prepare(recipe, frame, cache=False)
     torch.manual_seed(stream_seed(recipe.seed, "model"))
     job = _make_job(prepared)
     torch.manual_seed(stream_seed(recipe.seed, "training"))
-    job.outcome = _trainer(job, None, lambda *_, **__: None, lambda: False).run()
+    with threads_for(job.network, job.recipe.training.batch or 1):
+        job.outcome = _trainer(job, None, lambda *_, **__: None, lambda: False).run()
     return job
 
 
@@ -232,6 +238,7 @@ class TrainingRows:
 def _make_job(prepared: Prepared) -> Job:
     from trainwright.workshop.assemble import assemble, kinds, make_tasks
     from trainwright.workshop.judging import headline_of
+    from trainwright.workshop.threads import threads_for
 
     recipe, training = prepared.recipe, prepared.split.indices["training"]
     tasks = make_tasks(recipe, prepared.encoding)
@@ -250,7 +257,8 @@ def _make_job(prepared: Prepared) -> Job:
     resolved = recipe.model_copy(update={"training": choices.training, "model": network.settings})
     job = Job(resolved, prepared, tasks, network, choices)
     if choices.seconds is not None:
-        steps = _steps_in_time(job)
+        with threads_for(network, choices.training.batch or 1):
+            steps = _steps_in_time(job)
         settings = resolved.training
         if steps < choices.steps or settings.budget is None or settings.budget.unit == "seconds":
             settings = settings.model_copy(update={"budget": Budget(steps, "steps")})
@@ -350,6 +358,7 @@ def _train(
 
     from trainwright.training.checkpoint import Checkpoints
     from trainwright.training.events import EventLog
+    from trainwright.workshop.threads import threads_for
 
     events = EventLog(place / "events.jsonl", listeners)
     parameters = sum(parameter.numel() for parameter in job.network.parameters())
@@ -358,7 +367,8 @@ def _train(
         events("note", text=f"training.{field}: {reason}")
     torch.manual_seed(stream_seed(job.recipe.seed, "training"))
     try:
-        return _trainer(job, Checkpoints(place / "checkpoints"), events, stop).run()
+        with threads_for(job.network, job.recipe.training.batch or 1):
+            return _trainer(job, Checkpoints(place / "checkpoints"), events, stop).run()
     finally:
         events.close()
 
