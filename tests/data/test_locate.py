@@ -40,8 +40,9 @@ def test_links_to_the_run_folder_are_followed(tmp_path: Path) -> None:
         "https://example.org/rows.csv",
         "hf://datasets/a/b",
         "sqlite:////data/a.db",
-    ]
-    + ["postgresql://user@host/rows", "s3://bucket/data/*.parquet"],
+        "postgresql://user@host/rows",
+        "s3://bucket/data/*.parquet",
+    ],
 )
 def test_what_is_not_relative_stays(tmp_path: Path, location: str) -> None:
     assert seen_from(tmp_path, location, Path("elsewhere")) == location

@@ -212,3 +212,9 @@ def _aligned(probabilities: Array, known: Array, classes: int) -> Array:
     out = np.zeros((len(probabilities), classes))
     out[:, known.astype(np.int64)] = probabilities
     return out
+
+
+def import_simple_models() -> None:
+    """Import what the simple models need; a caller may do so in a thread while something else runs."""
+    import sklearn.ensemble
+    import sklearn.linear_model  # noqa: F401

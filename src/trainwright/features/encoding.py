@@ -198,6 +198,7 @@ class Encoding:
                     tensors[f"{role}/{key}/{name}"] = np.ascontiguousarray(tensor)
         write_json(folder / "transforms.json", document)
         save_file(tensors, folder / "transforms.safetensors")
+        (folder / "transforms.safetensors").chmod(0o644)
 
     @classmethod
     def load(cls, folder: Path) -> Encoding:

@@ -80,8 +80,13 @@ class QuantileScale(Learned):
 
     def apply(self, values: Array) -> Array:
         """Return scaled values, float64; NaN stays."""
-        scaled: Array = np.interp(_held(values), self.knots, self.normal)
-        return scaled
+        values = _held(values)
+        scaled: Array = np.interp(values, self.knots, self.normal)
+        # Rounding within a wide gap may step over its end; the order of values must not change.
+        above = np.searchsorted(self.knots, values, side="right")
+        normal = np.asarray(self.normal)
+        low, high = normal[np.maximum(above - 1, 0)], normal[np.minimum(above, len(normal) - 1)]
+        return np.where(np.isnan(values), scaled, np.clip(scaled, low, high))
 
     def invert(self, scaled: Array) -> Array:
         """Return the values that `apply` scaled."""

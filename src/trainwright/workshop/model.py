@@ -112,6 +112,8 @@ class Model:
             {name: tensor.detach().cpu().contiguous() for name, tensor in self.network.state_dict().items()},
             folder / "model.safetensors",
         )
+        # The library makes the file readable to its owner alone; a model is there to be shared.
+        (folder / "model.safetensors").chmod(0o644)
         self.encoding.save(folder)
         write_json(folder / "tasks.json", {name: task.state() for name, task in self.tasks.items()})
         # With the shape of a pretrained encoder written out: loading needs no checkpoint.

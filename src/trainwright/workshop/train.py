@@ -8,6 +8,7 @@ import math
 import re
 import secrets
 import shutil
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -146,6 +147,8 @@ def fit_recipe(
     """
     import torch
 
+    from trainwright.evaluation.simple_models import import_simple_models
+
     console = console or Console(quiet=True)
     place = _check_place(Path(folder) if folder else None, resumed=resumed)
     with console.working("Reading the data"):
@@ -161,6 +164,9 @@ def fit_recipe(
         if not resumed:  # a part of a start is nothing to go on from
             shutil.rmtree(job.place, ignore_errors=True)
         raise
+    if recipe.evaluation.baselines:
+        # scikit-learn takes a second to import, a fifth of a small run: it is ready when training ends.
+        threading.Thread(target=import_simple_models, daemon=True).start()
     with console.training(job.choices.steps) as listener:
         job.outcome = _train(job, job.place, [listener], stop)
     prepared.seconds["train"] = job.outcome.seconds
