@@ -103,7 +103,8 @@ class Encoding:
     def notes(self) -> list[str]:
         """Return what the transforms decided or noticed when they were fitted, one sentence each."""
         features = [*self.inputs.values(), *self.targets.values()]
-        return [note for feature in features for note in feature.notes()]
+        # What holds for many columns is said once.
+        return list(dict.fromkeys(note for feature in features for note in feature.notes()))
 
     @property
     def columns(self) -> list[str]:

@@ -30,6 +30,9 @@ from trainwright.models.options import ScratchOptions
 SMALL_SIDE = 64
 """Longest side in pixels of a picture that gets the small stem."""
 
+LARGE_MELS = 32
+"""Mel bands from which a recording gets the stem of large pictures."""
+
 
 class ResNetOptions(ScratchOptions):
     """Options of `resnet`."""
@@ -66,9 +69,11 @@ class ResNet(Encoder):
         image = modality == "image"
         channels = int(spec["channels"]) if image else 1
         side = max(int(spec["height"]), int(spec["width"])) if image else int(spec["mels"])
-        large = image and side > SMALL_SIDE
+        # A log-mel has a hundred frames a second, most of them alike: it is halved as a large picture is.
+        large = side > SMALL_SIDE if image else side >= LARGE_MELS
         width = options.channels[0]
-        self.stem = ConvNorm(channels, width, kernel=7, stride=2) if large else ConvNorm(channels, width)
+        kernel, stride = (7, 2) if large else (3, 1)
+        self.stem = ConvNorm(channels, width, kernel=kernel, stride=stride)
         self.pool = large or (options.early_pool and side >= 16)
         side = side // (2 if large else 1) // (2 if self.pool else 1)
         blocks = []
