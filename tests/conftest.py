@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A busy machine is no failure. What lands is checked with the same examples every time; new ones are looked
+# for wherever people work.
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 _SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

@@ -39,10 +39,10 @@ awkward = st.sampled_from(
     ]
 )  # fmt: skip
 words = st.one_of(
-    st.text(max_size=8),
+    st.text(st.characters(codec="utf-8"), max_size=8),
     awkward,
     st.text("abcdefghij ._/-", min_size=1, max_size=8),
-    st.text(st.characters(), max_size=3),
+    st.text(st.characters(codec="utf-8"), max_size=3),
 )
 names = words.filter(lambda text: text != "<<")
 some_words = words.filter(bool)
