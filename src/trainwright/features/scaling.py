@@ -19,6 +19,8 @@ _MAX_KNOTS = 1000
 _LARGEST = 8e307
 """Inputs are held within ± this, so that a difference of two is still a float64."""
 _SMOOTH = 3.0
+_STEEP = 1e100
+"""Scaled values are held within ± this before they are bent: all beyond is the same number afterwards."""
 
 
 class LinearScale(Learned):
@@ -43,6 +45,7 @@ class LinearScale(Learned):
         with np.errstate(over="ignore"):
             scaled = (_held(values) - self.center) / self.scale
         if self.kind == "robust":
+            scaled = np.clip(scaled, -_STEEP, _STEEP)  # a quotient of two infinities is no number
             scaled = scaled / np.hypot(1.0, scaled / _SMOOTH)
         return np.clip(scaled, self.low, self.high)
 
