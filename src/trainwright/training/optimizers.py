@@ -113,6 +113,7 @@ class AdamW(Optimizer):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
     slots = ("steps", "mean", "square")
+    rule = staticmethod(adamw)
 
     def update(
         self,
@@ -123,7 +124,7 @@ class AdamW(Optimizer):
         weight_decay: float,
     ) -> None:
         """Apply the rule; betas 0.9 and 0.999."""
-        adamw(
+        self.rule(
             params,
             grads,
             state["mean"],
@@ -142,36 +143,10 @@ class AdamW(Optimizer):
 
 
 @OPTIMIZERS.register("adam")
-class Adam(Optimizer):
+class Adam(AdamW):
     """Adam with L2 in the gradient (Kingma & Ba 2015)."""
 
-    slots = ("steps", "mean", "square")
-
-    def update(
-        self,
-        params: list[Tensor],
-        grads: list[Tensor],
-        state: dict[str, list[Tensor]],
-        learning_rate: float,
-        weight_decay: float,
-    ) -> None:
-        """Apply the rule; betas 0.9 and 0.999."""
-        adam(
-            params,
-            grads,
-            state["mean"],
-            state["square"],
-            [],
-            state["steps"],
-            fused=True,
-            amsgrad=False,
-            beta1=0.9,
-            beta2=0.999,
-            lr=learning_rate,
-            weight_decay=weight_decay,
-            eps=1e-8,
-            maximize=False,
-        )
+    rule = staticmethod(adam)
 
 
 @OPTIMIZERS.register("sgd")
