@@ -76,24 +76,13 @@ _VERSION_WORDS = (
     "updated",
     "created",
     "md5Hash",
+    "checksum",
 )
 
 
 def _version(entry: dict[str, Any]) -> str:
     """Return what changes when a remote file does, as far as its file system says."""
-    words = (
-        "size",
-        "ETag",
-        "etag",
-        "mtime",
-        "LastModified",
-        "last_modified",
-        "updated",
-        "created",
-        "md5Hash",
-        "checksum",
-    )
-    return repr([(word, entry[word]) for word in words if word in entry])
+    return repr([(word, entry[word]) for word in _VERSION_WORDS if word in entry])
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
