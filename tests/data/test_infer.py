@@ -477,8 +477,10 @@ def test_the_groups_of_a_split_are_not_learned_from() -> None:
         {"who": spread(["a", "b", "c"]), "x": np.linspace(0, 1, ROWS), "y": spread(["1", "2"])}
     )
     split = SplitSettings(method="group", column="who")
-    schema = infer_schema(FrameTable(frame), inputs={}, targets={"y": AUTO}, split=split)
-    assert schema["who"].role == "left out"
+    for inputs in ({}, {"x": AUTO}):
+        schema = infer_schema(FrameTable(frame), inputs=inputs, targets={"y": AUTO}, split=split)
+        assert schema["who"].role == "left out"
+        assert schema["who"].reason.startswith("groups of the split")
 
 
 # Bad input: one sentence.

@@ -53,11 +53,8 @@ def infer_schema(
             return guess_target(profiles[name], root=table.root)
         return guess_input(profiles[name], root=table.root, asked=name in inputs)
 
-    names = [
-        name
-        for name in table.schema
-        if not inputs or name in inputs or name in targets or may_name_parts(name)
-    ]
+    asked_for = {*inputs, *targets, *([split.column] if split and split.column else [])}
+    names = [name for name in table.schema if not inputs or name in asked_for or may_name_parts(name)]
     profiles = take_profiles(table, names, seed)
     sampled = max(profile.rows for profile in profiles.values())
     guesses = {name: guess(name) for name in names}
