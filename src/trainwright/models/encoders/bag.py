@@ -22,22 +22,23 @@ class BagOptions(ScratchOptions):
     """Options of `bag`."""
 
     dropout: float = Field(0.3, ge=0, lt=1, description="Share of the text's vector dropped in training.")
-    width: int = Field(128, ge=1, description="Width of a token's vector.")
-    buckets: int = Field(2**15, ge=1, description="Rows that bigrams are hashed to.")
+    width: int = Field(128, ge=1, description="Width of the text's vector.")
+    rank: int = Field(16, ge=1, description="Width of the vectors of tokens and bigrams.")
+    buckets: int = Field(2**18, ge=1, description="Rows that bigrams are hashed to.")
     token_dropout: float = Field(
         0.2, ge=0, lt=1, description="Share of tokens and bigrams left out in training."
     )
 
     @classmethod
     def for_size(cls, size: str) -> dict[str, Any]:
-        """Return width and buckets for the size dial."""
-        width, buckets = {
-            "tiny": (32, 2**12),
-            "small": (128, 2**15),
-            "base": (256, 2**17),
-            "large": (256, 2**19),
+        """Return widths and buckets for the size dial."""
+        width, rank, buckets = {
+            "tiny": (32, 8, 2**14),
+            "small": (128, 16, 2**18),
+            "base": (256, 32, 2**18),
+            "large": (256, 32, 2**20),
         }[size]
-        return {"width": width, "buckets": buckets}
+        return {"width": width, "rank": rank, "buckets": buckets}
 
 
 @ENCODERS.register("bag")
@@ -46,13 +47,14 @@ class Bag(Encoder):
 
     modalities = ("text",)
     Options = BagOptions
-    learning_rate = 4e-3
+    learning_rate = 1e-3
 
     def __init__(self, spec: dict[str, Any], options: BagOptions, modality: str) -> None:
         super().__init__(spec, options, modality)
         self.bag = TokenBag(
             int(spec["vocabulary"]),
             options.width,
+            rank=options.rank,
             buckets=options.buckets,
             token_dropout=options.token_dropout,
         )

@@ -5,10 +5,7 @@ Sources: Kim 2014, 'Convolutional Neural Networks for Sentence Classification' (
 Zisserman 2015 (pictures); Hershey et al. 2017 (spectrograms as pictures).
 
 On text it has two members, Kim's network and a bag (`layers/bags.py`), with tables of their own; each is
-trained by its own loss and their probabilities are averaged. One seed, 16,000 byte-pair tokens, 5/6 of the
-training rows, test accuracy: trec6 0.850 and 0.862 alone, 0.884 together (TF-IDF and logistic regression on
-all rows: 0.870); sst2 0.791 and 0.791, 0.802 together (0.816). One network over both halves joined overfitted
-sooner (sst2 0.785 to 0.79), and a small transformer trailed on trec6 (0.816).
+trained by its own loss and their probabilities are averaged. `docs/decisions/text-encoder.md` has figures.
 """
 
 from __future__ import annotations
@@ -44,8 +41,9 @@ class CnnOptions(ScratchOptions):
         description="Width of a token's vector, and filters.",
         json_schema_extra=only("text"),
     )
+    rank: int = Field(16, ge=1, description="Width of a vector in the bag.", json_schema_extra=only("text"))
     buckets: int = Field(
-        2**15, ge=1, description="Rows that bigrams of the bag are hashed to.", json_schema_extra=only("text")
+        2**18, ge=1, description="Rows that bigrams of the bag are hashed to.", json_schema_extra=only("text")
     )
     token_dropout: float = Field(
         0.1, ge=0, lt=1, description="Share of tokens left out in training.", json_schema_extra=only("text")
@@ -60,13 +58,13 @@ class CnnOptions(ScratchOptions):
     @classmethod
     def for_size(cls, size: str) -> dict[str, Any]:
         """Return widths for the size dial."""
-        width, buckets, channels = {
-            "tiny": (32, 2**12, (16, 32)),
-            "small": (128, 2**15, (32, 64, 128)),
-            "base": (256, 2**16, (64, 128, 256)),
-            "large": (512, 2**17, (64, 128, 256, 512)),
+        width, rank, buckets, channels = {
+            "tiny": (32, 8, 2**14, (16, 32)),
+            "small": (128, 16, 2**18, (32, 64, 128)),
+            "base": (256, 32, 2**18, (64, 128, 256)),
+            "large": (512, 32, 2**20, (64, 128, 256, 512)),
         }[size]
-        return {"width": width, "buckets": buckets, "channels": channels}
+        return {"width": width, "rank": rank, "buckets": buckets, "channels": channels}
 
 
 class TextConvolutions(nn.Module):
@@ -103,7 +101,11 @@ class TextCnn(nn.Module):
             vocabulary, options.width, dropout=options.dropout, token_dropout=options.token_dropout
         )
         self.bag = TokenBag(
-            vocabulary, options.width, buckets=options.buckets, token_dropout=options.token_dropout
+            vocabulary,
+            options.width,
+            rank=options.rank,
+            buckets=options.buckets,
+            token_dropout=options.token_dropout,
         )
         self.width = options.width
 
