@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -33,12 +34,15 @@ class Case:
         words: the command line after `trainwright`; {data} is the folder of data sets.
         want: metric → least (for errors, largest) value on the test split; empty where it is the baseline.
         against: baseline that must not beat it beyond its interval, or None.
+        alone: for a mixture, each single input by name → its columns; the mixture must beat the best of them,
+            all judged on the same rows.
     """
 
     name: str
     words: tuple[str, ...]
     want: dict[str, float] = field(default_factory=dict)
     against: str | None = None
+    alone: dict[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def _csv(name: str, target: str, *more: str, file: str = "data.csv") -> tuple[str, ...]:
@@ -111,8 +115,26 @@ CASES = [
             file="labels.csv",
         ),
     ),
-    Case("houses", _csv("houses", "price")),
-    Case("petfinder", _csv("petfinder", "AdoptionSpeed")),
+    Case(
+        "houses",
+        _csv("houses", "price"),
+        alone={
+            "columns": ("bedrooms", "bathrooms", "area", "zipcode"),
+            **{name: (name,) for name in ("img_frontal", "img_bedroom", "img_bathroom", "img_kitchen")},
+        },
+    ),
+    Case(
+        "petfinder",
+        _csv("petfinder", "AdoptionSpeed"),
+        alone={
+            "columns": (
+                *("Type", "Name", "Age", "Breed1", "Breed2", "Gender", "Color1", "Color2", "Color3"),
+                *("MaturitySize", "FurLength", "Vaccinated", "Dewormed", "Sterilized", "Health"),
+                *("Quantity", "Fee", "State", "VideoAmt", "PhotoAmt"),
+            ),
+            "description": ("Description",),
+        },
+    ),
 ]
 
 
@@ -126,14 +148,61 @@ def minilm() -> str:
     return str(next(path.parent for path in place.rglob("model.safetensors")))
 
 
+def _command(case: Case) -> list[str]:
+    fill = {"data": str(DATA), "minilm": minilm() if any("{minilm}" in word for word in case.words) else ""}
+    return [word.format(**fill) for word in case.words]
+
+
 def run_case(case: Case, seed: int, folder: Path) -> dict[str, Any]:
     """Run a case cold and return what it cost and what it reached."""
-    fill = {"data": str(DATA), "minilm": minilm() if any("{minilm}" in word for word in case.words) else ""}
-    place = folder / f"{case.name}-{seed}"
-    words = [word.format(**fill) for word in case.words] + ["--run", str(place), "--json"]
-    if case.words[0] == "train":
-        words += ["--seed", str(seed)]
-    environment = {**os.environ, "TRAINWRIGHT_CACHE": str(folder / f"cache-{case.name}-{seed}")}
+    words, place = _command(case), folder / f"{case.name}-{seed}"
+    if case.alone:
+        words[1] = str(_with_split(Path(words[1]), seed, folder / f"{case.name}-{seed}-data"))
+    seeded = ["--seed", str(seed)] if case.words[0] == "train" else []
+    line = {"case": case.name, "seed": seed, **run_command(case, [*words, *seeded], place)}
+    if case.alone and "failed" not in line:
+        line["alone"] = {
+            name: _alone(case, [*words, *seeded], columns, place, folder / f"{case.name}-{seed}-{name}")
+            for name, columns in case.alone.items()
+        }
+        line["reached"] = all(one["gain"]["low"] > 0 for one in line["alone"].values())
+    return line
+
+
+def _with_split(source: Path, seed: int, folder: Path) -> Path:
+    """Copy a table, and what lies beside it, with a column that splits its rows 64/16/20 at random."""
+    import numpy as np
+    import polars as pl
+
+    shutil.copytree(source.parent, folder)
+    table = pl.read_csv(source, infer_schema_length=0)
+    place = np.random.default_rng(seed).permutation(len(table)) / len(table)
+    part = np.select([place < 0.64, place < 0.8], ["train", "validation"], "test")
+    table.with_columns(pl.Series("split", part)).write_csv(folder / source.name)
+    return folder / source.name
+
+
+def _alone(
+    case: Case, words: list[str], columns: tuple[str, ...], whole: Path, place: Path
+) -> dict[str, Any]:
+    """Train on some columns of a mixture alone; `gain` is what the mixture gains over that, paired."""
+    from trainwright.workshop.compare import compare
+
+    inputs = [word for column in columns for word in ("--set", f"inputs.{column}=auto")]
+    line = run_command(case, [*words, *inputs, "--set", "evaluation.baselines=false"], place)
+    (found,) = compare(place, whole)["targets"].values()
+    return {
+        "value": line["metrics"][line["metric"]],
+        "gain": found["difference"],
+        "wall_s": line["wall_s"],
+    }
+
+
+def run_command(case: Case, words: list[str], place: Path) -> dict[str, Any]:
+    """Run a command line with a cold cache and return what it cost and what it reached."""
+    folder = place.parent
+    words = [*words, "--run", str(place), "--json"]
+    environment = {**os.environ, "TRAINWRIGHT_CACHE": str(folder / f"cache-{place.name}")}
     began = time.monotonic()
     done = subprocess.Popen(
         [sys.executable, "-m", "trainwright.cli.main", *words],
@@ -146,12 +215,10 @@ def run_case(case: Case, seed: int, folder: Path) -> dict[str, Any]:
     _, status, usage = os.wait4(done.pid, 0)
     wall = time.monotonic() - began
     if status:
-        return {"case": case.name, "seed": seed, "failed": os.waitstatus_to_exitcode(status)}
+        return {"failed": os.waitstatus_to_exitcode(status)}
     document = json.loads(out)
     judged = next(iter(json.loads((place / "evaluation.json").read_text())["targets"].values()))
     return {
-        "case": case.name,
-        "seed": seed,
         "wall_s": round(wall, 1),
         "peak_mb": round(usage.ru_maxrss / 1024),
         "metric": judged["metric"],

@@ -37,8 +37,20 @@ def test_there_are_three() -> None:
 def test_members_of_one_input_go_to_all(name: str) -> None:
     fusion, vectors = make_fusion(name), make_vectors()
     result = fusion(vectors, torch.ones(5, 3, dtype=torch.bool))
-    assert result.shape == (5, 4, fusion.width)
+    assert result.shape == (5, fusion.views * 4, fusion.width)
     assert not torch.allclose(result[:, 0], result[:, 1])
+
+
+@every_fusion
+@pytest.mark.parametrize("changed", range(3))
+def test_a_view_of_one_input_sees_no_other(name: str, changed: int) -> None:
+    fusion, vectors = make_fusion(name).eval(), make_vectors()
+    present = torch.ones(5, 3, dtype=torch.bool)
+    key = list(WIDTHS)[changed]
+    others = vectors | {key: vectors[key] + torch.randn_like(vectors[key])}
+    before, after = (fusion(given, present).unflatten(1, (fusion.views, -1)) for given in (vectors, others))
+    differs = (before != after).flatten(2).any(dim=2).all(dim=0)
+    assert differs.tolist() == [True, *(place == changed for place in range(3))]
 
 
 @every_fusion

@@ -36,7 +36,8 @@ class MultimodalModel(nn.Module):
     Attributes:
         groups: the inputs, in the order of `present`.
         targets: target names.
-        members: ensemble members of the outputs.
+        members: ensemble members of the outputs, those of one view of the inputs after those of another.
+        views: views of the inputs (see `Fusion`).
         learning_rate: a good AdamW peak for its most delicate part; `parameter_groups` scales the others.
     """
 
@@ -57,7 +58,8 @@ class MultimodalModel(nn.Module):
         self.encoders = nn.ModuleList(encoders[group.name] for group in self.groups)
         self.fusion = fusion
         self.heads = nn.ModuleList(heads.values())
-        self.members = max(encoder.members for encoder in encoders.values())
+        self.views = fusion.views
+        self.members = max(encoder.members for encoder in encoders.values()) * self.views
         self.learning_rate = min(encoder.learning_rate for encoder in encoders.values())
 
     @classmethod
@@ -98,7 +100,7 @@ class MultimodalModel(nn.Module):
             modality_dropout=settings.modality_dropout,
         )
         initialise(fusion, matrices="xavier")
-        members = max(encoder.members for encoder in encoders.values())
+        members = max(encoder.members for encoder in encoders.values()) * fusion.views
         heads = {target: Head(fusion.width, outputs, members=members) for target, outputs in targets.items()}
         return cls(list(groups.values()), encoders, fusion, heads, stems=stems, settings=resolved)
 

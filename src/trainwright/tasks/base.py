@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from trainwright.foundation.errors import ModelFolderError
 from trainwright.foundation.registry import Registry
 
 Array = npt.NDArray[Any]
@@ -43,6 +44,8 @@ class Task(ABC):
         target: target column.
         classes: class names in order, where there are classes.
         outputs: width of the head.
+        shares_: weight of each view of the inputs in a prediction, adding up to 1 (see `Fusion`); empty where
+            all members weigh the same.
     """
 
     name: ClassVar[str]
@@ -51,6 +54,7 @@ class Task(ABC):
     target: str
     outputs: int
     classes: Sequence[str] | None = None
+    shares_: tuple[float, ...] = ()
 
     @abstractmethod
     def __init__(
@@ -85,9 +89,46 @@ class Task(ABC):
         return self.loss(outputs, target).count
 
     @abstractmethod
-    def scores(self, outputs: torch.Tensor) -> torch.Tensor:
+    def scores(self, outputs: torch.Tensor, *, shares: Sequence[float] | None = None) -> torch.Tensor:
         """Return what metrics take, averaged over members: probabilities [batch, classes]; for regression
         [batch, 3] = value, low, high in the units of the data.
+
+        Args:
+            outputs: raw outputs [batch, members, outputs]; members of a view are neighbours.
+            shares: weight of each view; those that were fitted, without.
+        """
+
+    def view_scores(self, outputs: torch.Tensor, views: int) -> torch.Tensor:
+        """Return the scores of every view alone, [batch, views, scores]."""
+        alone = np.eye(views).tolist()
+        return torch.stack([self.scores(outputs, shares=shares) for shares in alone], dim=1)
+
+    def member_weights(self, outputs: torch.Tensor, shares: Sequence[float] | None) -> torch.Tensor:
+        """Return the weight of each member, [members], adding up to 1."""
+        members = outputs.shape[1]
+        given = torch.tensor(shares or self.shares_ or (1.0,), dtype=torch.float64)
+        weights = given.repeat_interleave(members // len(given)) * (len(given) / members)
+        return weights.to(device=outputs.device, dtype=torch.promote_types(outputs.dtype, torch.float32))
+
+    @abstractmethod
+    def fit_shares(self, scores: Array, target: Array) -> None:
+        """Choose how much each view of the inputs counts: a view that learned nothing shall not be heard.
+
+        Args:
+            scores: scores of every view alone, [rows, views, scores], not calibrated.
+            target: encoded targets of these rows, which the model was not trained on.
+        """
+
+    @abstractmethod
+    def skill(self, scores: Array, target: Array) -> float:
+        """Return the share of a constant prediction's loss that the scores save: 1 is perfect, 0 useless.
+
+        Chooses the best weights where no metric was asked for. It sees every row's score: on few rows, or
+        near the top, an accuracy or an area under a curve hardly tells one model from another.
+
+        Args:
+            scores: uncalibrated scores [rows, scores].
+            target: encoded targets of these rows.
         """
 
     def truth(self, target: Array) -> Array:
@@ -116,11 +157,23 @@ class Task(ABC):
         """
 
     def state(self) -> dict[str, Any]:
-        """Return what `calibrate` learned, JSON-able."""
-        return {}
+        """Return what `fit_shares` and `calibrate` learned, JSON-able."""
+        return {"shares": list(self.shares_)}
 
-    def load(self, state: Mapping[str, Any]) -> None:  # noqa: B027 (not every task learns something)
-        """Take back what `state` gave."""
+    def load(self, state: Mapping[str, Any]) -> None:
+        """Take back what `state` gave.
+
+        Raises:
+            ModelFolderError: it is damaged.
+        """
+        shares = state.get("shares", [])
+        numbers = isinstance(shares, list) and all(isinstance(share, float) for share in shares)
+        if not numbers or (shares and not (min(shares) >= 0 and abs(sum(shares) - 1) < 1e-6)):
+            raise ModelFolderError(
+                f"the shares of '{self.target}' are {shares!r}, not numbers that add up to 1",
+                fix="use an undamaged copy of the folder",
+            )
+        self.shares_ = tuple(shares)
 
 
 TASKS: Registry[type[Task]] = Registry("task", package="trainwright.tasks")

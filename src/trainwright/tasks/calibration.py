@@ -56,6 +56,21 @@ def fit_temperature(log_p: Array, target: Array) -> float:
     return 1.0 / sharpness
 
 
+def calibrated_log_loss(log_p: Array, target: Array) -> float:
+    """Return the mean log loss in nats at the temperature that fits these rows best.
+
+    Args:
+        log_p: log-probabilities or logits [rows, classes].
+        target: class index [rows].
+    """
+    if not len(target):
+        return 0.0
+    log_p = log_p / fit_temperature(log_p, target)
+    log_p -= log_p.max(axis=1, keepdims=True)
+    right = log_p[np.arange(len(target)), target]
+    return float((np.log(np.exp(log_p).sum(axis=1)) - right).mean())
+
+
 def _slope(log_p: Array, sharpness: float) -> tuple[float, float]:
     """Return the sum over rows of mean and variance of log_p under softmax(sharpness * log_p)."""
     p = np.exp(sharpness * log_p)

@@ -13,7 +13,8 @@ import torch
 
 from trainwright.foundation.errors import ModelFolderError
 from trainwright.tasks.base import Array, Loss, Task
-from trainwright.tasks.calibration import fit_temperature
+from trainwright.tasks.calibration import calibrated_log_loss, fit_temperature
+from trainwright.tasks.shares import fit_shares, log_loss
 
 _LEAST = 1e-30
 """Probabilities are kept above this in logarithms: float32 still holds it."""
@@ -87,11 +88,26 @@ class ClassTask(Task):
         known = (~target.isnan().any(dim=1)).float()
         return known if self._weights is None else target.nan_to_num(0.0).float() @ self._weights
 
-    def scores(self, outputs: torch.Tensor) -> torch.Tensor:
+    def scores(self, outputs: torch.Tensor, *, shares: Sequence[float] | None = None) -> torch.Tensor:
         """Return calibrated probabilities [batch, classes]."""
         log_p = self.log_probabilities(_precise(outputs))
-        pooled = torch.logsumexp(log_p, dim=1) - math.log(log_p.shape[1])
+        pooled = torch.logsumexp(log_p + self.member_weights(outputs, shares).log()[:, None], dim=1)
         return torch.softmax(pooled / self.temperature_, dim=-1)
+
+    def fit_shares(self, scores: Array, target: Array) -> None:
+        """Choose the shares by the log loss of the averaged probabilities."""
+        known = np.flatnonzero(target >= 0)
+        self.shares_ = fit_shares(scores[known, :, target[known]], log_loss)
+
+    def skill(self, scores: Array, target: Array) -> float:
+        """Return 1 less the log loss over that of the class frequencies, after calibration: what overfitting
+        does to the sureness of probabilities will be undone.
+        """
+        known = target >= 0
+        truth = target[known]
+        own = calibrated_log_loss(np.log(np.maximum(scores[known], _LEAST)), truth)
+        shares = (self.counts + 1.0) / (self.counts + 1.0).sum()
+        return 1 - own / max(-float(np.log(shares[truth]).mean()), _LEAST) if len(truth) else 0.0
 
     def decide(self, scores: Array) -> Array:
         """Return the index of the most probable class [rows]."""
@@ -115,11 +131,12 @@ class ClassTask(Task):
         self.temperature_ = fit_temperature(log_p, target[known])
 
     def state(self) -> dict[str, Any]:
-        """Return the temperature."""
-        return {"temperature": self.temperature_}
+        """Return shares and temperature."""
+        return super().state() | {"temperature": self.temperature_}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take back the temperature."""
+        """Take back shares and temperature."""
+        super().load(state)
         self.temperature_ = finite(state, "temperature", self.target)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
@@ -13,8 +12,9 @@ from torch.nn import functional as F
 
 from trainwright.foundation.errors import RecipeError
 from trainwright.tasks.base import TASKS, Array, Loss, Task
-from trainwright.tasks.calibration import best_threshold, fit_temperature
+from trainwright.tasks.calibration import best_threshold, calibrated_log_loss, fit_temperature
 from trainwright.tasks.classes import finite
+from trainwright.tasks.shares import fit_shares, log_loss
 
 _LEAST = 1e-7  # the resolution of a float32 near 1
 
@@ -92,13 +92,35 @@ class Multilabel(Task):
         """Return the number of rows that have a target, scalar."""
         return (~target.isnan().any(dim=1)).float().sum()
 
-    def scores(self, outputs: torch.Tensor) -> torch.Tensor:
+    def scores(self, outputs: torch.Tensor, *, shares: Sequence[float] | None = None) -> torch.Tensor:
         """Return the calibrated probability of every label [batch, labels]."""
         logits = outputs.to(torch.promote_types(outputs.dtype, torch.float32))
-        members = math.log(logits.shape[1])
-        yes = torch.logsumexp(F.logsigmoid(logits), dim=1) - members
-        no = torch.logsumexp(F.logsigmoid(-logits), dim=1) - members
+        weights = self.member_weights(outputs, shares).log()[:, None]
+        yes = torch.logsumexp(F.logsigmoid(logits) + weights, dim=1)
+        no = torch.logsumexp(F.logsigmoid(-logits) + weights, dim=1)
         return torch.sigmoid((yes - no) / self.temperature_)
+
+    def fit_shares(self, scores: Array, target: Array) -> None:
+        """Choose the shares by the log loss of the averaged probabilities, over all labels."""
+        known = np.flatnonzero(~np.isnan(target).any(axis=1))
+        right = np.where(target[known, None] > 0.5, scores[known], 1 - scores[known])
+        self.shares_ = fit_shares(right.transpose(0, 2, 1).reshape(-1, scores.shape[1]), log_loss)
+
+    def skill(self, scores: Array, target: Array) -> float:
+        """Return 1 less the calibrated log loss over that of the labels' frequencies among these rows."""
+        known = ~np.isnan(target).any(axis=1)
+        yes = target[known] > 0.5
+        if not yes.any():
+            return 0.0
+        own = calibrated_log_loss(self._pairs(scores[known]), yes.ravel().astype(np.int64))
+        shares = np.clip(yes.mean(axis=0), _LEAST, 1 - _LEAST)
+        return 1 - own / -float((shares * np.log(shares) + (1 - shares) * np.log1p(-shares)).mean())
+
+    def _pairs(self, scores: Array) -> Array:
+        """Return the uncalibrated logits of no and yes of every decision, [rows * labels, 2]."""
+        probability = np.clip(scores.astype(np.float64).ravel(), _LEAST, 1 - _LEAST)
+        logits = self.temperature_ * (np.log(probability) - np.log1p(-probability))
+        return np.stack([np.zeros_like(logits), logits], axis=1)
 
     def decide(self, scores: Array) -> Array:
         """Return which labels reach the threshold, bool [rows, labels]."""
@@ -136,21 +158,20 @@ class Multilabel(Task):
                 fix="choose f1_micro",
             )
         known = ~np.isnan(target).any(axis=1)
-        probability = np.clip(scores[known].astype(np.float64).ravel(), _LEAST, 1 - _LEAST)
         positive = target[known].ravel() > 0.5
-        logits = self.temperature_ * (np.log(probability) - np.log1p(-probability))
-        pairs = np.stack([np.zeros_like(logits), logits], axis=1)
+        pairs = self._pairs(scores[known])
         self.temperature_ = fit_temperature(pairs, positive.astype(np.int64))
         self.threshold_ = 0.5
         if threshold is not None:
-            calibrated = 1 / (1 + np.exp(-logits / self.temperature_))
+            calibrated = 1 / (1 + np.exp(-pairs[:, 1] / self.temperature_))
             self.threshold_ = best_threshold(calibrated, positive, "f1")  # of all decisions: F1 micro
 
     def state(self) -> dict[str, Any]:
-        """Return temperature and threshold."""
-        return {"temperature": self.temperature_, "threshold": self.threshold_}
+        """Return shares, temperature and threshold."""
+        return super().state() | {"temperature": self.temperature_, "threshold": self.threshold_}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take back temperature and threshold."""
+        """Take back shares, temperature and threshold."""
+        super().load(state)
         self.temperature_ = finite(state, "temperature", self.target)
         self.threshold_ = finite(state, "threshold", self.target)

@@ -15,6 +15,7 @@ from torch.nn import functional as F
 from trainwright.tasks.base import TASKS, Array, Loss, Task
 from trainwright.tasks.calibration import conformal_quantile
 from trainwright.tasks.classes import finite
+from trainwright.tasks.shares import fit_shares, squared
 
 _LEARNED_COVERAGE = 0.9
 _PINBALL_WEIGHT = 0.3
@@ -82,11 +83,24 @@ class Regression(Task):
         """Return the number of rows that have a target, scalar."""
         return (~target.isnan()).float().sum()
 
-    def scores(self, outputs: torch.Tensor) -> torch.Tensor:
+    def scores(self, outputs: torch.Tensor, *, shares: Sequence[float] | None = None) -> torch.Tensor:
         """Return value, low and high in the units of the data [batch, 3]."""
-        value, below, above = (part.mean(dim=1) for part in _parts(outputs))
+        weights = self.member_weights(outputs, shares)
+        value, below, above = ((part * weights).sum(dim=1) for part in _parts(outputs))
         ends = torch.stack([value, value - self.stretch_ * below, value + self.stretch_ * above], dim=-1)
         return ends * self.std + self.mean
+
+    def fit_shares(self, scores: Array, target: Array) -> None:
+        """Choose the shares by the squared error of the averaged value."""
+        known = np.flatnonzero(~np.isnan(target))
+        errors = (scores[known, :, 0] - self.truth(target[known])[:, None]) / self.std
+        self.shares_ = fit_shares(errors, squared)
+
+    def skill(self, scores: Array, target: Array) -> float:
+        """Return 1 less the squared error over the variance of the training values."""
+        known = ~np.isnan(target)
+        errors = (scores[known, 0] - self.truth(target[known])) / self.std
+        return 1 - squared(errors) if known.any() else 0.0
 
     def truth(self, target: Array) -> Array:
         """Return targets in the units of the data, float64 [rows]."""
@@ -114,11 +128,12 @@ class Regression(Task):
         self.stretch_ = max(conformal_quantile(ratios, coverage), 1e-6)
 
     def state(self) -> dict[str, Any]:
-        """Return the factor."""
-        return {"stretch": self.stretch_}
+        """Return shares and the factor."""
+        return super().state() | {"stretch": self.stretch_}
 
     def load(self, state: Mapping[str, Any]) -> None:
-        """Take back the factor."""
+        """Take back shares and the factor."""
+        super().load(state)
         self.stretch_ = finite(state, "stretch", self.target)
 
 

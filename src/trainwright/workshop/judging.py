@@ -70,12 +70,17 @@ def sample_of(task: Task, target: Array, scores: Array, *, coverage: float = 0.9
 
 
 def calibrate(model: Model, prepared: Prepared) -> None:
-    """Fit temperatures, thresholds and intervals on the validation rows."""
+    """Fit shares of views, temperatures, thresholds and intervals on the validation rows."""
     settings = model.recipe.evaluation
     index = prepared.split.indices["validation"]
+    targets = {name: np.asarray(prepared.rows.arrays[TARGET + name])[index] for name in model.tasks}
+    if model.network.views > 1:
+        alone = model.scores(prepared.rows, index, by_view=True)
+        for name, task in model.tasks.items():
+            task.fit_shares(alone[name], targets[name])
     scores = model.scores(prepared.rows, index)
     for name, task in model.tasks.items():
-        target = np.asarray(prepared.rows.arrays[TARGET + name])[index]
+        target = targets[name]
         task.calibrate(scores[name], target, settings.coverage, threshold=settings.threshold)
 
 

@@ -160,14 +160,19 @@ class Model:
         """Return what the transforms need beside a table's values."""
         return Context(root=table.root, seed=self.recipe.seed, workers=num_cpus())
 
-    def scores(self, rows: EncodedRows, index: Array | None = None) -> dict[str, Array]:
+    def scores(
+        self, rows: EncodedRows, index: Array | None = None, *, by_view: bool = False
+    ) -> dict[str, Array]:
         """Return each target's scores for encoded rows, in the order of the rows.
 
         Args:
             rows: encoded rows.
             index: the rows wanted; all of them without.
+            by_view: return the scores of every view of the inputs alone, [rows, views, scores].
         """
         import torch
+
+        views = self.network.views
 
         index = np.arange(rows.num_rows) if index is None else index
         found: dict[str, list[Array]] = {name: [] for name in self.tasks}
@@ -184,11 +189,13 @@ class Model:
                 batch = rows.batch(index[plan[number]]).to(self.device)
                 outputs = self.network(batch.inputs)
                 for name, task in self.tasks.items():
-                    found[name].append(task.scores(outputs[name]).float().cpu().numpy())
+                    mine = outputs[name]
+                    scored = task.view_scores(mine, views) if by_view else task.scores(mine)
+                    found[name].append(scored.float().cpu().numpy())
                 order.append(plan[number])
         if not order:
             return {
-                name: task.scores(torch.zeros(0, 1, task.outputs)).numpy()
+                name: task.scores(torch.zeros(0, self.network.members, task.outputs)).numpy()
                 for name, task in self.tasks.items()
             }
         back = np.argsort(np.concatenate(order), kind="stable")

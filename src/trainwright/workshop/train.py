@@ -380,7 +380,10 @@ def _train(
 
 
 def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
-    """Return what judges the model on the validation rows: the loss, and each target's headline metric."""
+    """Return what judges the model on the validation rows: the loss, and each target's headline metric.
+
+    The metric that was asked for chooses the best weights; without one it is the tasks' skill.
+    """
     from trainwright.tasks.objective import Objective
     from trainwright.training.loop import Judgement
     from trainwright.workshop.judging import headline_of, sample_of
@@ -400,6 +403,7 @@ def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
 
     def judge(network: nn.Module) -> Judgement:
         total = count = None
+        views = job.network.views
         scores: dict[str, list[Array]] = {name: [] for name in job.tasks}
         truth: dict[str, list[Array]] = {name: [] for name in job.tasks}
         for number in range(len(plan)):
@@ -409,17 +413,23 @@ def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
             total = loss.sum if total is None else total + loss.sum
             count = loss.count if count is None else count + loss.count
             for name, task in job.tasks.items():
-                scores[name].append(task.scores(outputs[name]).float().cpu().numpy())
+                scores[name].append(task.view_scores(outputs[name], views).float().cpu().numpy())
                 truth[name].append(batch.targets[name].cpu().numpy())
         assert total is not None and count is not None
         metrics: dict[str, float] = {}
         score = 0.0
         for name, task in job.tasks.items():
-            metric = headlines[name]
-            value = metric(sample_of(task, np.concatenate(truth[name]), np.concatenate(scores[name])))
+            metric, target = headlines[name], np.concatenate(truth[name])
+            alone = np.concatenate(scores[name])
+            if views > 1:
+                task.fit_shares(alone, target)
+            # Nothing is calibrated yet, and what is not is linear in the views.
+            averaged = np.einsum("rvs,v->rs", alone, task.shares_ or (1.0,)).astype(np.float32)
+            value = metric(sample_of(task, target, averaged))
             key = metric.name if len(job.tasks) == 1 else f"{name}: {metric.name}"
             metrics[key] = value
-            score += metric.sign * value
+            asked = job.recipe.evaluation.metric is not None
+            score += metric.sign * value if asked else task.skill(averaged, target)
         if math.isnan(score):  # one class alone in a small validation part: the loss still tells models apart
             score = 0.0
         return Judgement(score, float((total / count.clamp(min=1e-12)).sum()), metrics)

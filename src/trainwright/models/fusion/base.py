@@ -16,17 +16,26 @@ from trainwright.models.initialisation import Fill
 
 
 class Fusion(nn.Module):
-    """Vectors of named inputs → [batch, members, width].
+    """Vectors of named inputs → [batch, views · members, width].
+
+    With several inputs there are views: all inputs together, and each input alone, the others hidden as if
+    they were missing. Every view is trained by its own loss, because inputs overfit at different speeds
+    (Wang, Tran & Feiszli 2020, 'What Makes Training Multi-modal Classification Networks Hard?'); how much
+    each counts is learned on validation rows afterwards. So an input that says nothing does little harm.
 
     Where an input is missing, a learned vector of its own stands in for it. In training whole inputs are
-    hidden at random as if they were missing (modality dropout, Neverova et al. 2016, 'ModDrop'), but never
-    all that a row has. A single input passes through unchanged.
+    hidden at random from the first view (modality dropout, Neverova et al. 2016, 'ModDrop'), but never all
+    that a row has. A single input passes through unchanged.
 
     Args:
         widths: input name → width of its vectors.
         width: width of the result, for fusions that project.
         dropout: share of activations dropped in training.
         modality_dropout: chance that an input of a training row is hidden.
+
+    Attributes:
+        width: width of the result.
+        views: number of views; 1 with a single input.
     """
 
     width: int
@@ -38,6 +47,7 @@ class Fusion(nn.Module):
         self.names = tuple(widths)
         self.modality_dropout = modality_dropout
         self.alone = len(self.names) == 1
+        self.views = 1 if self.alone else 1 + len(self.names)
         if self.alone:
             self.width = widths[self.names[0]]
             return
@@ -59,7 +69,7 @@ class Fusion(nn.Module):
         """
 
     def forward(self, vectors: Mapping[str, Tensor], present: Tensor) -> Tensor:
-        """Return [batch, members, width], where `members` is the largest of the inputs.
+        """Return [batch, views · members, width], where `members` is the largest of the inputs.
 
         Args:
             vectors: input name → [batch, members_i, width_i].
@@ -68,12 +78,14 @@ class Fusion(nn.Module):
         ordered = [vectors[name] for name in self.names]
         if self.alone:
             return ordered[0]
-        if self.training and self.modality_dropout:
-            present = hide_inputs(present, self.modality_dropout)
         members = max(vector.shape[1] for vector in ordered)
-        return self.fuse(
-            [with_members(vector, members) for vector in self.missing(ordered, present)], present
-        )
+        ordered = [with_members(vector, members) for vector in ordered]
+        together = present
+        if self.training and self.modality_dropout:
+            together = hide_inputs(present, self.modality_dropout)
+        alone = torch.eye(len(self.names), dtype=torch.bool, device=present.device)
+        shown = [together, *(present & only for only in alone)]
+        return torch.cat([self.fuse(self.missing(ordered, there), there) for there in shown], dim=1)
 
 
 class MissingVectors(nn.Module):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainwright.models.fusion.base import FUSIONS, Fusion, members_of
 from trainwright.models.layers.dropout import Dropout
@@ -11,16 +11,14 @@ from trainwright.models.layers.dropout import Dropout
 
 @FUSIONS.register("concat")
 class Concat(Fusion):
-    """Each vector normalised (no input shall drown the others by its scale), and all of them joined."""
+    """All vectors joined as they are: norms in between made models overfit sooner."""
 
     def join(self, widths: dict[str, int], width: int, dropout: float) -> int:
-        """Make a norm for every input."""
-        self.norms = nn.ModuleList(nn.LayerNorm(own) for own in widths.values())
+        """Make nothing but dropout."""
         self.dropout = Dropout(dropout)
         return sum(widths.values())
 
     def fuse(self, vectors: list[Tensor], present: Tensor) -> Tensor:
         """Return [batch, members, sum of widths]."""
         members = members_of(vectors)
-        normed = [norm(vector) for norm, vector in zip(self.norms, vectors, strict=True)]
-        return self.dropout(torch.cat([v.expand(-1, members, -1) for v in normed], dim=-1))  # type: ignore[no-any-return]
+        return self.dropout(torch.cat([v.expand(-1, members, -1) for v in vectors], dim=-1))  # type: ignore[no-any-return]
