@@ -174,6 +174,10 @@ def binary_run(folder: Path) -> Path:
             "reasons": [{"reason": "the target is missing", "count": 3}, {"reason": HOSTILE[0], "count": 1}],
         },
         "notes": [HOSTILE[3]],
+        "column_notes": {
+            "contract": ["rare levels that share one index: 2 of 5"],
+            HOSTILE[0]: [HOSTILE[1]],
+        },
         "counts": {"contract": {"unseen": 2, "truncated": 0}},
     }
     quarantine = [

@@ -177,6 +177,24 @@ def test_a_run_that_was_not_judged_shows_what_there_is(own_run: Callable[[str], 
     assert {"loss", "data"} <= {attributes.get("id") for _, attributes in page.elements}
 
 
+def test_notes_stand_in_the_row_of_their_column(sample_runs: dict[str, Path]) -> None:
+    lines = write_report(sample_runs["binary"]).read_text(encoding="utf-8").split("<tr")
+    line = next(line for line in lines if '<th scope="row">contract</th>' in line)
+    assert '<span lang="en">rare levels that share one index: 2 of 5</span>' in line
+    assert '<span lang="zh">5 个取值中有 2 个罕见，共用一个编号</span>' in line
+    assert not [line for line in lines if "share one index" in line and "contract" not in line]
+
+
+def test_a_run_from_before_columns_had_notes_is_shown(own_run: Callable[[str], Path]) -> None:
+    run = own_run("binary")
+    data = json.loads((run / "data.json").read_text())
+    del data["column_notes"]
+    (run / "data.json").write_text(json.dumps(data))
+    page = read_page(write_report(run).read_text(encoding="utf-8"))
+    assert "3 different values in 6,000 rows" in page.text
+    assert "share one index" not in page.text
+
+
 def test_figures_of_validation_rows_are_called_so(own_run: Callable[[str], Path]) -> None:
     run = own_run("binary")
     evaluation = json.loads((run / "evaluation.json").read_text())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import shutil
@@ -117,6 +118,42 @@ class TestResume:
         assert not (finished.path / "checkpoints").exists()
         with pytest.raises(UserError, match="this run is finished"):
             tw.resume(finished)
+
+    def test_after_a_disk_that_was_full_for_the_card_of_a_resumed_run(
+        self,
+        run: tw.Run,
+        rows: pl.DataFrame,
+        quick: dict[str, Any],
+        weights: Weights,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        path, save, stop_at = tmp_path / "run", Checkpoints.save, [7]
+
+        def full(*_: object, **__: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def stop(self: Checkpoints, step: int, *args: Any) -> None:
+            save(self, step, *args)
+            if step == 7 and stop_at:
+                stop_at.pop()  # stopping saves once more
+                os.kill(os.getpid(), signal.SIGINT)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(Checkpoints, "save", stop)
+            assert _train(rows, path, quick, **EVERY_STEP).interrupted
+        assert tw.Run(path).finished  # judged as far as it came; the next part of it is not
+        with monkeypatch.context() as patch:
+            patch.setattr("trainwright.reporting.card.write_atomic", full)
+            with pytest.raises(OSError, match="No space left"):
+                tw.resume(path)
+        assert not tw.Run(path).interrupted
+        assert not tw.Run(path).finished
+        finished = tw.resume(path)
+        assert finished.finished
+        assert (path / "model" / "card.md").is_file()
+        assert weights(finished) == weights(run)
+        assert finished.metrics == run.metrics
 
     def test_a_file_is_found_again_from_another_folder(
         self,

@@ -45,6 +45,14 @@ def test_a_run_says_where_everything_is(run: tw.Run) -> None:
     }
 
 
+def test_what_transforms_noticed_is_written_with_its_column(run: tw.Run) -> None:
+    data = json.loads((run.path / "data.json").read_text())
+    assert data["notes"] == []
+    assert list(data["column_notes"]) == ["size"]
+    assert data["column_notes"]["size"][0].startswith("standard scaling: ")
+    assert run.model.encoding.notes() == data["column_notes"]
+
+
 def test_train_explains_what_is_missing(rows: pl.DataFrame, run: tw.Run, tmp_path: Path) -> None:
     with pytest.raises(UserError, match="not empty"):
         tw.train(rows, target="grade", run=run.path)

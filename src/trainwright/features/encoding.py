@@ -100,11 +100,10 @@ class Encoding:
         """Return each group's module that prepares batch tensors on the device."""
         return {name: None if name == TABLE else self.inputs[name].stem() for name in self.groups()}
 
-    def notes(self) -> list[str]:
-        """Return what the transforms decided or noticed when they were fitted, one sentence each."""
-        features = [*self.inputs.values(), *self.targets.values()]
-        # What holds for many columns is said once.
-        return list(dict.fromkeys(note for feature in features for note in feature.notes()))
+    def notes(self) -> dict[str, list[str]]:
+        """Return column → what its transform decided or noticed when it was fitted, one sentence each."""
+        fitted = {name: list(feature.notes()) for name, feature in (self.inputs | self.targets).items()}
+        return {name: notes for name, notes in fitted.items() if notes}
 
     @property
     def columns(self) -> list[str]:

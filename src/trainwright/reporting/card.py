@@ -32,13 +32,18 @@ _CELL = 80
 _SYNTAX = re.compile(r"([\\`*_\[\]#|<>~$&])")
 
 
-def write_card(run: Path, model_folder: Path) -> Path:
+def write_card(run: Path, model_folder: Path, *, evaluation: Mapping[str, Any] | None = None) -> Path:
     """Write `card.md` into a model folder, from the documents of the run, and return its path.
+
+    Args:
+        run: the run folder.
+        model_folder: where the card goes.
+        evaluation: see `read_run`.
 
     Raises:
         UserError: it is no run folder, or a document is damaged.
     """
-    documents = read_run(run)
+    documents = read_run(run, evaluation=evaluation)
     page = (
         _environment()
         .get_template("card.md.j2")

@@ -34,7 +34,9 @@ PHRASES: tuple[str, ...] = (
     mark("lists of {length} steps of several numbers"),
     mark("lists of {length} numbers in a cell"),
     mark("lists of {length} numbers"),
+    mark("numbers in all of {count} values, {some} written like {examples}"),
     mark("numbers in all of {count} values"),
+    mark("numbers in {share} % of {count} values, {some} written like {examples}"),
     mark("numbers in {share} % of {count} values"),
     mark("{count} stray such as {examples}"),
     mark("{count} strays such as {examples}"),
@@ -91,12 +93,41 @@ PHRASES: tuple[str, ...] = (
     mark("asked for"),
     mark("not among the inputs asked for"),
     mark("says which rows are for training, validation and test: used for the split, not learned from"),
+    mark("groups of the split: new rows come from groups that were never seen"),
+    # What transforms decided or noticed when they were fitted (features).
+    mark("standard scaling: no training value lies more than {far} standard deviations from the mean"),
+    mark("quantile scaling: the farthest training value lies {far} standard deviations from the mean"),
+    mark("not numbers, counted as missing: {count}, such as {examples}"),
+    mark("infinite, counted as missing: {count}"),
+    mark("not dates, counted as missing: {count}, such as {examples}"),
+    mark(
+        "only day/month/year fits {day_first} values, only month/day/year {month_first};"
+        " all are read as day/month/year"
+    ),
+    mark(
+        "only day/month/year fits {day_first} values, only month/day/year {month_first};"
+        " all are read as month/day/year"
+    ),
+    mark("nothing tells day/month from month/day: read as month/day/year; set order: dmy to change it"),
+    mark("neither yes nor no: {count}, such as {examples}"),
+    mark("rare levels that share one index: {count} of {all}"),
+    mark("rare labels that share a column: {count} of {all}"),
+    mark("the order of the levels was taken from the alphabet ({levels}); set order to change it"),
+    mark("Images are brought to {width} x {height} pixels; option size changes that."),
+    mark("All images looked at are grey, so one channel is kept."),
+    mark("Pixel values from {low} to {high} become black to white."),
+    mark("Arrays of samples are taken to have {rate} samples a second."),
+    mark("Recordings are resampled to {rate} samples a second; option sample_rate changes that."),
+    mark("Recordings longer than {seconds} s are cut at the end; option max_seconds changes that."),
     # What the split noticed (data.splits).
     mark(
         "{count} rows repeat the inputs of another row and stay in one part with it: a model must"
         " not be judged by what it learned by heart"
     ),
-    mark("{count} rows have inputs that more than {share} of the rows share, and may be in any part"),
+    mark(
+        "{count} rows have inputs that too many rows share, and may be in any part: equal inputs are the"
+        " rule here, not copies"
+    ),
     mark("the classes are too small to be shared out: the parts are random"),
     mark("{count} classes of '{target}' have too few rows to be in every part: {classes}"),
     mark(
@@ -115,18 +146,32 @@ PHRASES: tuple[str, ...] = (
     mark("{count} rows without a group are groups of one"),
     mark("the latest rows by '{column}' are the test, those before them the validation"),
     mark("{count} rows without a time are for training"),
-    # What the readers noticed (data.sources).
+    # What the readers noticed (data, data.sources).
     mark("Spaces around column names were cut off."),
-    mark("{count} columns have no name; they are called {names}."),
-    mark("A column has no name; it is called {name}."),
-    mark("Values are divided by {delimiter}."),
+    mark("Columns without a name were called {names}."),
+    mark("The index ({names}) is left out; make it a column if it matters."),
+    mark("Values are divided by semicolons."),
+    mark("Values are divided by tabs."),
+    mark("Values are divided by bars."),
+    mark("Values are divided by spaces."),
     mark("The text was read as {encoding}; if it looks wrong, set data.encoding."),
-    mark("{count} lines without any value were left out."),
-    mark("{count} repeated header lines were left out."),
+    mark("Left out: 1 line without any value."),
+    mark("Left out: {count} lines without any value."),
+    mark("Left out: 1 repeated header line."),
+    mark("Left out: {count} repeated header lines."),
     mark("The rows are the list under the key '{key}'."),
-    mark("Of {count} sheets the first was read, '{sheet}'; data.sheet names another."),
+    mark("Of {count} sheets the first, '{sheet}', was read; data.sheet names another."),
+    mark("Columns that only {table} has are left out: {columns}."),
+    mark("Links and devices left out of {name}: {count}."),
+    mark("Left out: 1 file of other kinds ({files})."),
+    mark("Left out: {count} files of other kinds ({files})."),
+    mark("No label: 1 file outside of class folders."),
+    mark("No label: {count} files outside of class folders."),
+    mark("Folders within class folders do not count: the class is the outer folder."),
+    mark("Left out: 1 split of other names."),
+    mark("Left out: {count} splits of other names."),
     # Why a row was set aside (data.sources, features).
-    mark("it belongs to the row that begins on line {line}, which is broken"),
+    mark("part of the row from line {line}, which is broken"),
     mark("the item is not an object"),
     mark("the target is missing"),
     mark("the target {value} is not a number"),
@@ -157,10 +202,18 @@ PHRASES: tuple[str, ...] = (
     mark("neither yes nor no"),
     mark("numbers missing in sequences"),
     mark("numbers missing in vectors"),
+    mark("missing, though never in training"),
+    mark("rows without this target, learned from for the others"),
+    mark("stretched"),
+    mark("cropped"),
+    mark("padded"),
     # How the training settings were chosen (workshop.choices).
     mark("training.batch: {value} (about 40 steps an epoch from {rows} rows, within {low} to {high})"),
     mark("training.learning_rate: {value} (good for {kind} encoders with {optimizer})"),
-    mark("training.budget: {value} (about {steps} steps for {kind} encoders, at most {minutes} minutes)"),
+    mark(
+        "training.budget: {epochs} epochs (about {steps} steps for {kind} encoders, at most {minutes}"
+        " minutes)"
+    ),
     # Simple models, and figures without a value (evaluation).
     mark("there are no rows"),
     mark("no row has a class"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
@@ -28,13 +29,17 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
-def write_report(run: Path) -> Path:
+def write_report(run: Path, *, evaluation: Mapping[str, Any] | None = None) -> Path:
     """Write `report.html` into a run folder, from the documents that are there, and return its path.
+
+    Args:
+        run: the run folder.
+        evaluation: see `read_run`.
 
     Raises:
         UserError: it is no run folder, a document is damaged, or a chart script was changed.
     """
-    documents = read_run(run)
+    documents = read_run(run, evaluation=evaluation)
     scripts = vendored_scripts()
     style, code = _own_file("report.css"), _own_file("report.js")
     page = (

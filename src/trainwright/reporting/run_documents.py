@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -30,7 +30,7 @@ class RunDocuments:
     Attributes:
         folder: the run folder.
         recipe: text of the resolved recipe (YAML).
-        data: data.json: columns, split, quarantine, notes.
+        data: data.json: columns, split, quarantine, notes of the table and of its columns.
         events: events.jsonl; steps that a resumed run did again appear once, as they went last.
         evaluation: evaluation.json, or None when the run has not been judged.
         environment: environment.json, or nothing.
@@ -65,8 +65,12 @@ class RunDocuments:
         return [event for event in self.events if event["kind"] == kind]
 
 
-def read_run(run: Path) -> RunDocuments:
+def read_run(run: Path, *, evaluation: Mapping[str, Any] | None = None) -> RunDocuments:
     """Read the documents of a run folder.
+
+    Args:
+        run: the run folder.
+        evaluation: what judging found, taken instead of evaluation.json while that is not written yet.
 
     Raises:
         UserError: it is not a run folder, or one of its documents is damaged.
@@ -77,14 +81,18 @@ def read_run(run: Path) -> RunDocuments:
             where=str(run),
             fix="name a folder that 'trainwright runs' lists",
         )
-    evaluation = run / "evaluation.json"
+    if evaluation is not None:
+        # As it will be read: lists where there are tuples.
+        judged = clean(json.loads(json.dumps(evaluation, allow_nan=False)))
+    else:
+        judged = _read_json(run / "evaluation.json") if (run / "evaluation.json").is_file() else None
     environment = run / "environment.json"
     return RunDocuments(
         folder=run,
         recipe=clean((run / "recipe.yaml").read_text(encoding="utf-8", errors="replace")),
         data=_read_json(run / "data.json"),
         events=_settled(_damage_named(run / "events.jsonl", read_events(run / "events.jsonl"))),
-        evaluation=_read_json(evaluation) if evaluation.is_file() else None,
+        evaluation=judged,
         environment=_read_json(environment) if environment.is_file() else {},
         quarantined=list(
             islice(

@@ -93,7 +93,9 @@ def judge_run(
     budget_seconds: float | None,
     began: float,
 ) -> None:
-    """Judge a trained model and write model folder, evaluation, predictions and report.
+    """Judge a trained model and write model folder, predictions, report and, last, the evaluation.
+
+    A run with an evaluation is finished: whatever goes wrong before leaves one that `resume` finishes.
 
     Args:
         place: run folder.
@@ -103,6 +105,8 @@ def judge_run(
         budget_seconds: time budget of training, where it has one.
         began: `time.monotonic()` at the start of the run.
     """
+    # That of an interrupted run, which goes on here, would say that this one is finished.
+    (place / "evaluation.json").unlink(missing_ok=True)
     calibrate(model, prepared)
     # The model is whole on disk before judging begins: a run that is stopped now has lost nothing.
     save_model(model, place, prepared)
@@ -134,14 +138,14 @@ def judge_run(
         "peak_memory_mb": round(peak_memory_mb()),
         "stopped": outcome.reason,
     }
-    write_json(place / "evaluation.json", document)
-    write_card(place, place / "model")
+    write_card(place, place / "model", evaluation=document)
     metrics = {
         name: {metric: found["value"] for metric, found in judged["metrics"].items()}
         for name, judged in targets.items()
     }
     write_manifest(place / "model", data_fingerprint=prepared.table.fingerprint, metrics=metrics)
-    write_report(place)
+    write_report(place, evaluation=document)
+    write_json(place / "evaluation.json", document)
 
 
 def save_model(model: Model, place: Path, prepared: Prepared) -> None:

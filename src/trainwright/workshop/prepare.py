@@ -188,7 +188,8 @@ def describe(prepared: Prepared) -> dict[str, Any]:
             "count": len(prepared.quarantined),
             "reasons": [{"reason": reason, "count": count} for reason, count in reasons.most_common(20)],
         },
-        "notes": [*table.notes, *prepared.encoding.notes()],
+        "notes": list(table.notes),
+        "column_notes": prepared.encoding.notes(),
         "counts": prepared.rows.counts,
     }
 

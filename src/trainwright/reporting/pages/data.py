@@ -30,6 +30,7 @@ class Column:
     examples: Sequence[str]
     reason: Message
     alternatives: Sequence[tuple[Message, Message]]
+    notes: Sequence[Message]
     counts: Sequence[Message]
 
 
@@ -73,13 +74,17 @@ def data_page(run: RunDocuments) -> DataPage:
     data = run.data
     split, quarantined = data["split"], data.get("quarantined") or {"count": 0, "reasons": []}
     counts = data.get("counts") or {}
+    column_notes = data.get("column_notes") or {}  # runs of earlier versions have none
     notes = [*(split.get("notes") or []), *(data.get("notes") or [])]
     columns = sorted(data["columns"], key=lambda item: _ROLES.index(item["role"]))
     return DataPage(
         source=str(data["name"]),
         fingerprint=str(data["fingerprint"]),
         rows=count(data["rows"]),
-        columns=[_column(item, counts.get(item["name"]) or {}) for item in columns[:_MOST_COLUMNS]],
+        columns=[
+            _column(item, column_notes.get(item["name"]) or [], counts.get(item["name"]) or {})
+            for item in columns[:_MOST_COLUMNS]
+        ],
         columns_left_out=max(0, len(columns) - _MOST_COLUMNS),
         split=split_title(split["method"]),
         split_column=split.get("column"),
@@ -113,7 +118,7 @@ def _set_aside(row: Mapping[str, Any]) -> tuple[str, str, Message]:
     return clip(":".join(place), _CELL), clip(row.get("column") or "", _CELL), reason
 
 
-def _column(item: Mapping[str, Any], counts: Mapping[str, Any]) -> Column:
+def _column(item: Mapping[str, Any], notes: Sequence[str], counts: Mapping[str, Any]) -> Column:
     return Column(
         name=clip(item["name"], _CELL),
         type=type_title(item["type"]),
@@ -126,6 +131,7 @@ def _column(item: Mapping[str, Any], counts: Mapping[str, Any]) -> Column:
             (type_title(other["type"]), said(other.get("reason") or "", PHRASES))
             for other in item.get("alternatives") or []
         ],
+        notes=[said(note, PHRASES) for note in notes],
         counts=[
             both("{what}: {count}", what=said(what, PHRASES), count=count(number))
             for what, number in counts.items()
