@@ -167,6 +167,63 @@ def test_strays_below_five_percent_never_change_a_column_of_numbers(strays: int,
     assert type_of(values) == "number"
 
 
+# Numbers as people write them.
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{:,}", "${:,.2f}", "€ {}", "{:,} EUR", "{:_}", "{}%", "{}元"],
+)
+def test_numbers_as_people_write_them_are_numbers(form: str) -> None:
+    values: list[object] = [form.format(7 * row * row) for row in range(ROWS)]
+    assert type_of(values) == "number"
+    assert target_type(values) == "number"
+
+
+def test_the_reason_shows_how_numbers_are_written() -> None:
+    values = [f"{row * 31.5:,.2f}" for row in range(ROWS)]
+    table = FrameTable(pl.DataFrame({"x": values, "z": values, "y": spread(["a", "b"])}))
+    assert infer(table, "y")["x"].reason == (
+        'numbers in all of 200 values, 168 written like "1,008.00"'  # the first 32 have no comma
+    )
+    losses = [f"({row})" if row % 3 == 0 else f"{row * 7}" for row in range(1, ROWS)] + ["see note"]
+    table = FrameTable(pl.DataFrame({"x": losses, "y": spread(["a", "b"])}))
+    assert infer(table, "y")["x"].reason == (
+        'numbers in 99.5 % of 200 values, 66 written like "(3)"; 1 stray such as "see note"'
+    )
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [f"{200 + row} {row * 7 % 900 + 100} {row * 13 % 900 + 100}" for row in range(ROWS)],  # telephones
+        [f"{200 + row}\u00a0{row * 7 % 900 + 100}\u00a0{row * 13 % 900 + 100}" for row in range(ROWS)],
+        [f"+49 {200 + row} {row * 7 % 900 + 100}" for row in range(ROWS)],
+        [f"({200 + row}) 555-{1000 + row}" for row in range(ROWS)],
+        [f"({row % 40 + 200})" for row in range(ROWS)],  # area codes
+        [f"({row % 4 + 1},{row + 100})" for row in range(ROWS)],  # pairs
+        [",".join(str(100 + (row + step) % 6 * 7) for step in range(1 + row % 3)) for row in range(ROWS)],
+        [f"{row % 12 + 1},{row % 60:02}" for row in range(ROWS)],  # decimal commas
+        [f"00{row % 9}" for row in range(ROWS)],
+        [f"$00{row % 9}" for row in range(ROWS)],
+        [f"{row % 24}:{row % 60:02}" for row in range(ROWS)],
+        [f"2024-{row % 12 + 1:02}-05" for row in range(ROWS)],
+        [f"{row % 5}.{row % 7}.{row}" for row in range(ROWS)],
+    ],
+)
+def test_what_only_looks_like_an_amount_is_none(values: list[object]) -> None:
+    assert type_of(values) != "number"
+
+
+def test_amounts_of_nothing_and_one_are_no_yes_and_no() -> None:
+    assert type_of(spread(["$0", "$1"])) == "category"
+    assert type_of(spread(["$0", "$1", "$2"])) == "number"
+
+
+def test_prices_of_six_digits_are_no_codes() -> None:
+    assert type_of([f"{100_000 + 1_237 * row:,}" for row in range(ROWS)], name="price") == "number"
+
+
 # Codes, ids and constants.
 
 

@@ -70,6 +70,91 @@ def test_typed_numbers() -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("1,234.50", 1234.5),
+        ("1,234,567", 1234567),
+        ("1'234", 1234),
+        ("1’234.5", 1234.5),
+        ("1_234", 1234),
+        ("1\u00a0234\u00a0567", 1234567),
+        ("1\u2009234", 1234),
+        ("1\u202f234.25", 1234.25),
+        ("$1,200", 1200),
+        ("-$5", -5),
+        ("$-5", -5),
+        ("$.50", 0.5),
+        ("€ 950", 950),
+        ("$1 234", 1234),
+        ("1 234 567 €", 1234567),
+        ("USD 1,200", 1200),
+        ("RMB1200", 1200),
+        ("1,200 usd", 1200),
+        ("₩1,000", 1000),
+        ("￥１，２００", 1200),
+        ("100元", 100),
+        ("１２３", 123),
+        ("\u22125", -5),
+        ("12%", 12),
+        ("+3.5 %", 3.5),
+        ("0%", 0),
+        ("(1,200)", -1200),
+        ("($1,200.50)", -1200.5),
+        ("$ (12)", -12),
+        ("(5%)", -5),
+    ],
+)
+def test_numbers_as_people_write_them(text: str, number: float) -> None:
+    read = as_numbers(pl.Series([text, f"  {text} ", None]))
+    np.testing.assert_array_equal(read.values, [number, number, np.nan])
+    assert not read.strays.any()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("3,14", "1,23", "12,34,567", "1,2345", "1234,567", "0,123", "1,234.", "1,234'567", "1.234.567"),
+        *(
+            "555 123 456",
+            "+1 555 123",
+            "+34\u00a0612\u00a0345\u00a0678",
+            "$007",
+            "００７",
+            "2024-01-05",
+            "1.2.3",
+            "12:30",
+            "5月",
+            "10²",
+            "½",
+        ),
+        *("$", "$$", "%", "$12%", "$5 €", "€10-20", "<5%", "10%+", "$1e5", "$inf", "100块"),
+        *("-(5)", "(-5)", "(5", "5)", "--5", "- 5", "()"),
+    ],
+)
+def test_what_could_be_something_else_is_no_number(text: str) -> None:
+    read = as_numbers(pl.Series([text]))
+    assert np.isnan(read.values[0])
+    assert read.strays[0]
+
+
+@given(
+    st.decimals(-(10**12), 10**12, places=3).filter(lambda number: not number.is_zero()),
+    st.sampled_from([",", "'", "_", "\u00a0", "\u2009", "\u202f"]),
+    st.sampled_from(["{}", "${}", "€ {}", "{} EUR", "{}元", "CNY {}", "{}%"]),
+    st.booleans(),
+    st.booleans(),
+)
+def test_numbers_survive_being_written_for_people(
+    number: decimal.Decimal, divider: str, form: str, accounting: bool, wide: bool
+) -> None:
+    size = form.format(f"{abs(number):,}".replace(",", divider))
+    text = size if number > 0 else f"({size})" if accounting else f"-{size}"
+    if wide:
+        text = text.translate({code: code + 0xFEE0 for code in range(0x21, 0x7F)})
+    assert as_numbers(pl.Series([text, "1"])).values[0] == float(number)
+
+
+@pytest.mark.parametrize(
     ("value", "expected"),
     [
         ("[1, 2.5, -3e2]", [1, 2.5, -300]),
@@ -78,6 +163,9 @@ def test_typed_numbers() -> None:
         ("[1. 2. ]", [1, 2]),
         ("1,,3", [1, np.nan, 3]),
         ("1,null,x", [1, np.nan, np.nan]),
+        ("1,234", [1, 234]),
+        ("1\u00a0234", [1, 234]),
+        ("(1,200)", [1, 200]),
         ("[]", []),
         ("7", [7]),
     ],
@@ -94,6 +182,9 @@ def test_a_sentence_is_no_list_of_numbers() -> None:
     lists = as_number_lists(pl.Series(["no numbers here", "1 2", None]))
     assert lists.strays.tolist() == [True, False, False]
     assert lists.lengths.tolist() == [0, 2, 0]
+    assert as_number_lists(pl.Series([["1,234", "5"]])).values.tolist() == pytest.approx(
+        [np.nan, 5], nan_ok=True
+    )
 
 
 @pytest.mark.parametrize(

@@ -177,7 +177,7 @@ def test_rows_without_a_target_do_not_shift_the_others() -> None:
         Sample.of("binary", target, scores),
         metrics=BINARY,
         baselines=[Baseline("logistic", "logistic regression", scores)],
-        frame=pl.DataFrame({"kind": kinds}),
+        values=pl.DataFrame({"kind": kinds}).get_column,
         types={"kind": "category"},
         rows=np.arange(180) + 1000,
     )

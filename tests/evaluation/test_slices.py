@@ -23,7 +23,7 @@ def right_with(chance: np.ndarray, seed: int) -> Sample:
 
 def flags(sample: Sample, frame: pl.DataFrame, types: dict[str, str], seed: int = 0) -> set[str]:
     lines = judge_slices(
-        sample, cut(frame, types), METRICS["accuracy"], confidence=0.95, seed=seed, resamples=200
+        sample, cut(frame.get_column, types), METRICS["accuracy"], confidence=0.95, seed=seed, resamples=200
     )
     return {f"{line['column']}={line['value']}" for line in lines if line["flag"]}
 
@@ -53,7 +53,7 @@ def test_large_tests_flag_too() -> None:
 def test_numbers_are_cut_into_quarters_and_gaps_are_a_slice() -> None:
     values: list[float | None] = [float(value) for value in range(100)]
     values[0] = None
-    slices = cut(pl.DataFrame({"x": values}), {"x": "number"})
+    slices = cut(pl.DataFrame({"x": values}).get_column, {"x": "number"})
     assert [len(part.rows) for part in slices] == [25, 25, 24, 25, 1]
     assert slices[-1].value == MISSING
     covered = np.sort(np.concatenate([part.rows for part in slices]))
@@ -63,12 +63,13 @@ def test_numbers_are_cut_into_quarters_and_gaps_are_a_slice() -> None:
 def test_texts_are_not_cut_and_many_levels_only_when_asked_for() -> None:
     frame = pl.DataFrame({"body": ["a"] * 50, "city": [f"c{value % 25}" for value in range(50)]})
     types = {"body": "text", "city": "category"}
-    assert cut(frame, types) == []
-    assert len(cut(frame, types, ["city"])) == LEVELS
+    assert cut(frame.get_column, types) == []
+    assert len(cut(frame.get_column, types, ["city"])) == LEVELS
 
 
 def test_a_constant_column_is_not_cut() -> None:
-    assert cut(pl.DataFrame({"x": [1.0] * 9, "k": ["a"] * 9}), {"x": "number", "k": "category"}) == []
+    frame = pl.DataFrame({"x": [1.0] * 9, "k": ["a"] * 9})
+    assert cut(frame.get_column, {"x": "number", "k": "category"}) == []
 
 
 def test_few_rows_have_a_value_without_an_interval_and_no_flag() -> None:
@@ -76,7 +77,7 @@ def test_few_rows_have_a_value_without_an_interval_and_no_flag() -> None:
     sample = right_with(np.array([0.0] * 5 + [0.95] * 200), 0)
     lines = judge_slices(
         sample,
-        cut(pl.DataFrame({"kind": kind}), {"kind": "category"}),
+        cut(pl.DataFrame({"kind": kind}).get_column, {"kind": "category"}),
         METRICS["accuracy"],
         confidence=0.95,
         seed=0,
@@ -92,7 +93,12 @@ def test_a_slice_of_one_class_has_no_auc() -> None:
     sample = Sample.of("binary", target, np.stack([1 - yes, yes], axis=1))
     frame = pl.DataFrame({"kind": ["both"] * 40 + ["one"] * 40})
     lines = judge_slices(
-        sample, cut(frame, {"kind": "category"}), METRICS["roc_auc"], confidence=0.95, seed=0, resamples=100
+        sample,
+        cut(frame.get_column, {"kind": "category"}),
+        METRICS["roc_auc"],
+        confidence=0.95,
+        seed=0,
+        resamples=100,
     )
     one = next(line for line in lines if line["value"] == "one")
     assert one["metric"]["value"] is None and not one["flag"]

@@ -70,6 +70,7 @@ def test_natural_order_of_numbers_is_by_value(numbers: list[int]) -> None:
 
 def test_natural_order_of_words() -> None:
     assert natural_order(["item 10", "Item 2", "item 1", "apple"]) == ["apple", "item 1", "Item 2", "item 10"]
+    assert natural_order(["$1,200", "$950", "(3)", "$1,000"]) == ["(3)", "$950", "$1,000", "$1,200"]
 
 
 @pytest.mark.parametrize(

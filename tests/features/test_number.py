@@ -131,6 +131,14 @@ def test_target_is_standardised_without_limits() -> None:
     }
 
 
+def test_a_target_may_be_written_as_people_write() -> None:
+    feature = NumberFeature("price")
+    feature.fit_target(pl.Series(["$1,000", "$3,000", "(500)"]), HERE)
+    scaled, broken = feature.encode_target(pl.Series(["1000", "$1,000.00", "1,00"]))
+    assert scaled[0] == scaled[1]
+    assert broken == {2: "the target '1,00' is not a number"}
+
+
 @pytest.mark.parametrize("values", [["3", "3", None], ["x", None], []])
 def test_a_target_that_does_not_vary_is_refused(values: list[str | None]) -> None:
     with pytest.raises(DataError, match="target 'price'"):

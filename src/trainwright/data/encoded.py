@@ -139,9 +139,9 @@ class EncodedRows:
         loaded: dict[str, Array | Ragged] = {}
         for name, array in self.arrays.items():
             if isinstance(array, Ragged):
-                loaded[name] = Ragged(np.array(array.values), array.offsets)
+                loaded[name] = Ragged(_read(array.values), array.offsets)
             else:
-                loaded[name] = np.array(array)
+                loaded[name] = _read(array)
         return EncodedRows(self.num_rows, loaded, self.broken, self.counts)
 
 
@@ -248,6 +248,15 @@ def open_encoded(folder: Path) -> EncodedRows:
             arrays[name] = _mapped(path, dtype, (num_rows, *shape))
     broken = {row: (column, reason) for row, column, reason in index["broken"]}
     return EncodedRows(num_rows, arrays, broken, index["counts"])
+
+
+def _read(array: Array) -> Array:
+    """Return an array's values in memory, read from its file and not through its mapping, whose pages would
+    count beside them.
+    """
+    if isinstance(array, np.memmap) and array.filename is not None:
+        return np.fromfile(array.filename, dtype=array.dtype).reshape(array.shape)
+    return np.array(array)
 
 
 def _mapped(path: Path, dtype: np.dtype[Any], shape: tuple[int, ...]) -> Array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import reduce
 from typing import TYPE_CHECKING, Any
 
@@ -152,12 +153,21 @@ def series_of(name: str, values: Sequence[Any]) -> pl.Series:
     kinds = {type(value) for value in values if value is not None}
     if not kinds:
         return pl.Series(name, values, dtype=pl.Null)
+    if Decimal in kinds and kinds <= {
+        int,
+        float,
+        Decimal,
+    }:  # a database has NaN among decimals, polars has not
+        values = [None if value is None else float(value) for value in values]
+        kinds = {float}
     if kinds <= {int, float}:
         integers = float not in kinds and all(abs(value) < 2**63 for value in values if value is not None)
         return pl.Series(name, values, dtype=pl.Int64 if integers else pl.Float64, strict=integers)
     if len(kinds) == 1 and not kinds & {dict, tuple}:
         try:
-            return pl.Series(name, values, strict=True)
+            column = pl.Series(name, values, strict=True)
+            if column.dtype != pl.Object:  # such as UUIDs and network addresses of a database
+                return column
         except (TypeError, pl.exceptions.PolarsError):
             if kinds == {list}:
                 inner = {type(item) for value in values if value is not None for item in value} - {type(None)}

@@ -16,6 +16,7 @@ _ODD_USER = re.compile(r"^[^/?#@]*:.*@")
 """A password that should have been percent-encoded."""
 
 _PASSWORD = re.compile(r"[^:]+://[^:/@]*:(.+)@")
+_NAMED = re.compile(r"\$\w+|\$\{[^}]*\}")
 
 
 def scheme_of(url: str) -> str:
@@ -32,9 +33,19 @@ def public_name(url: str) -> str:
     return f"{scheme}://{rest.partition('?')[0].partition('#')[0]}"
 
 
+def has_password(url: str) -> bool:
+    """Return whether a URL holds a password, and not only `$NAME` for one."""
+    found = _PASSWORD.match(url)
+    return found is not None and not _NAMED.fullmatch(found[1])
+
+
 def without_password(text: str, url: str) -> str:
     """Return a message with the password of a URL blotted out."""
     found = _PASSWORD.match(url)
-    for word in {found[1], unquote(found[1])} if found else set():
+    if found is None:
+        return text
+    for word in (found[1], unquote(found[1])):
         text = text.replace(word, "***")
-    return text
+    # What stands behind an @ in a password may have been taken for a part of the host.
+    rest = found[1].partition("@")[2]
+    return text.replace(f"{rest}@", "***@") if rest else text

@@ -14,6 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from trainwright.data.amounts import read_amounts
+
 Array = npt.NDArray[Any]
 
 MISSING_WORDS = ("", "?", "-", "na", "n/a", "#n/a", "<na>", "nan", "null", "none")
@@ -89,8 +91,20 @@ class Numbers:
     infinite: Array
 
 
-def as_numbers(values: pl.Series) -> Numbers:
-    """Read a column as numbers; dates count days or seconds, booleans 0 and 1."""
+def read_numbers(text: pl.Series) -> pl.Series:
+    """Return text as float64, null where it is no number: as a program writes it, else as a person does."""
+    read = text.cast(pl.Float64, strict=False)
+    unread = (read.is_null() & text.is_not_null()).arg_true()
+    return read.scatter(unread, read_amounts(text.gather(unread))) if len(unread) else read
+
+
+def as_numbers(values: pl.Series, *, amounts: bool = True) -> Numbers:
+    """Read a column as numbers; dates count days or seconds, booleans 0 and 1.
+
+    Args:
+        values: the column.
+        amounts: read text such as `$1,200` and `12%`, too.
+    """
     kind = values.dtype
     if kind.is_numeric() or kind == pl.Boolean:
         read = values.cast(pl.Float64)
@@ -100,7 +114,7 @@ def as_numbers(values: pl.Series) -> Numbers:
         strays = np.zeros(len(values), dtype=bool)
     else:
         text = as_text(values).str.strip_chars()
-        read = text.cast(pl.Float64, strict=False)
+        read = read_numbers(text) if amounts else text.cast(pl.Float64, strict=False)
         present = ~is_missing_word(text).fill_null(True)
         strays = (read.is_null() & present).to_numpy()
     found = read.fill_null(np.nan).to_numpy()
@@ -147,7 +161,8 @@ def as_number_lists(values: pl.Series) -> NumberLists:
         lists = plain.set(missing | (plain == ""), None).str.split(",")
     lengths = lists.list.len().fill_null(0).cast(pl.Int64).to_numpy().copy()
     elements = lists.explode(empty_as_null=False, keep_nulls=False)
-    numbers = as_numbers(elements)
+    # In a list a comma divides numbers, not thousands, whether it is one text or a list of texts.
+    numbers = as_numbers(elements, amounts=False)
     # A list with an element of text but no number is a sentence, not a list.
     row = np.repeat(np.arange(len(lengths)), lengths)
     texts = np.bincount(row[numbers.strays], minlength=len(lengths))

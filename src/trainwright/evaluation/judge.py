@@ -52,7 +52,7 @@ def judge(
     validation: Sample | None = None,
     baselines: Sequence[Baseline] = (),
     baseline_rows: Array | None = None,
-    frame: pl.DataFrame | None = None,
+    values: Callable[[str], pl.Series] | None = None,
     types: Mapping[str, str] | None = None,
     rows: Array | None = None,
     show: Callable[[Array], Sequence[Mapping[str, Any]]] | None = None,
@@ -63,7 +63,7 @@ def judge(
 ) -> dict[str, Any]:
     """Return the document of one target: JSON-able, without NaN, None where something is not defined.
 
-    Everything given by row (`baselines`, `frame`, `rows`) stands for the rows that `Sample.of` was given for
+    Everything given by row (`baselines`, `values`, `rows`) stands for the rows that `Sample.of` was given for
     `test`, those without a target among them.
 
     Args:
@@ -74,7 +74,7 @@ def judge(
         validation: truth and scores of the validation rows.
         baselines: simple models' scores of the same test rows.
         baseline_rows: positions that the simple models scored, ascending; all without.
-        frame: raw input columns of the test rows, for slices.
+        values: input column → its raw values in the test rows, for slices.
         types: input column → feature type, for slices.
         rows: row numbers in the table of the test rows [rows]; their positions without.
         show: row numbers → {"where", "inputs"} of each, for examples.
@@ -106,7 +106,12 @@ def judge(
     numbers = rows if rows is not None else np.arange(test.rows if test.kept is None else test.kept[-1] + 1)
     if test.kept is not None:
         numbers = numbers[test.kept]
-        frame = None if frame is None else frame[test.kept]
+
+    def kept_values(column: str) -> pl.Series:
+        assert values is not None
+        found = values(column)
+        return found if test.kept is None else found.gather(test.kept)
+
     own = table[headline.name]
     numeric = test.kind == "regression"
     return {
@@ -142,7 +147,7 @@ def judge(
         "per_class": [] if names is None else curves.per_class(test, names),
         "slices": judge_slices(
             test,
-            [] if frame is None or types is None else cut(frame, types, settings.slices),
+            [] if values is None or types is None else cut(kept_values, types, settings.slices),
             headline,
             confidence=settings.confidence,
             seed=seed,

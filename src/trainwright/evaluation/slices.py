@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from statistics import NormalDist
@@ -46,25 +46,29 @@ class Slice:
     rows: Array
 
 
-def cut(frame: pl.DataFrame, types: Mapping[str, str], columns: Sequence[str] = ()) -> list[Slice]:
+def cut(
+    values: Callable[[str], pl.Series], types: Mapping[str, str], columns: Sequence[str] = ()
+) -> list[Slice]:
     """Return the slices of some columns: levels of categories and booleans, quarters of numbers.
 
     Args:
-        frame: raw values of the rows.
+        values: column → raw values of the rows; asked for one column at a time, so that memory holds one.
         types: column → feature type; columns of other types are not cut.
         columns: which columns; without, the first 12 that have from 2 to 12 levels, or are numbers.
     """
-    chosen = [name for name in columns or types if name in types and name in frame.columns]
+    chosen = [name for name in columns or types if name in types]
     slices: list[Slice] = []
     used = 0
     for name in chosen:
+        if not columns and used == COLUMNS:
+            break
         if types[name] in {"category", "boolean", "ordinal"}:
-            found = _levels(name, frame[name], all_levels=bool(columns))
+            found = _levels(name, values(name), all_levels=bool(columns))
         elif types[name] == "number":
-            found = _quarters(name, frame[name])
+            found = _quarters(name, values(name))
         else:
             continue
-        if len(found) > 1 and (columns or used < COLUMNS):
+        if len(found) > 1:
             slices += found
             used += 1
     return slices
@@ -115,8 +119,7 @@ def _draws(
 ) -> list[tuple[Draws, Draws]]:
     """Return for each slice its draws, and those of its difference to all rows."""
     bootstrap = Bootstrap(sample.rows, resamples=resamples, seed=seed, name="slices")
-    parts = [sample.take(part.rows) for part in slices]
-    values = [metric(part) for part in parts]
+    values = [metric(sample.take(part.rows)) for part in slices]
     drawn: list[list[Array]] = [[] for _ in slices]
     differences: list[list[Array]] = [[] for _ in slices]
     for some in bootstrap:
@@ -125,12 +128,11 @@ def _draws(
         everything = metric.draws(Weighted(base, some.weights))
         own_whole = metric(base)
         for index, part in enumerate(slices):
-            if some.subset is None:
-                place, cut_sample, own = part.rows, parts[index], values[index]
-            else:
+            place = part.rows
+            if some.subset is not None:
                 place = np.flatnonzero(np.isin(inside, part.rows, assume_unique=True))
-                cut_sample = base.take(place)
-                own = metric(cut_sample)
+            cut_sample = base.take(place)
+            own = metric(cut_sample)
             draws = metric.draws(Weighted(cut_sample, some.weights[place]))
             drawn[index].append(values[index] + some.shrink * (draws - own))
             differences[index].append(some.shrink * ((draws - own) - (everything - own_whole)))

@@ -151,7 +151,7 @@ class Feature(ABC):
         raise AssertionError(f"{self.type} is no target type")
 
     def notes(self) -> tuple[str, ...]:
-        """Return what fitting decided or noticed, one sentence each, to be said once."""
+        """Return what fitting decided or noticed, one sentence each; readers show them beside the column."""
         return ()
 
     def stem(self) -> nn.Module | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from trainwright.data.values import as_words
+from trainwright.data.values import as_numbers, as_words
 from trainwright.features.base import Array
 from trainwright.features.learned import LearnedClasses, reasons
 from trainwright.foundation.errors import DataError
@@ -27,18 +26,10 @@ _DIGITS = re.compile(r"(\d+)")
 
 def natural_order(words: Sequence[str]) -> list[str]:
     """Return words as a person would sort them: numbers by value, `item 2` before `item 10`."""
-    values = [_number(word) for word in words]
-    if all(value is not None for value in values):
-        return [word for _, word in sorted(zip(values, words, strict=True))]
+    values = as_numbers(pl.Series(words, dtype=pl.String)).values
+    if not np.isnan(values).any():
+        return [word for _, word in sorted(zip(values.tolist(), words, strict=True))]
     return sorted(words, key=lambda word: ([_part(part) for part in _DIGITS.split(word.casefold())], word))
-
-
-def _number(word: str) -> float | None:
-    try:
-        value = float(word)
-    except ValueError:
-        return None
-    return value if math.isfinite(value) else None
 
 
 def _part(part: str) -> tuple[int, int, str]:

@@ -126,6 +126,10 @@ def said(sentence: str, phrases: tuple[str, ...]) -> Message:
     """
     if len(sentence) > _LONGEST_SENTENCE:
         return verbatim(sentence)
+    # Parts that are each known come before a phrase whose field would swallow what is before a semicolon.
+    first, semicolon, rest = sentence.partition("; ")
+    if semicolon and _match(first, phrases) and _match(rest.partition("; ")[0], phrases):
+        return both("{first}; {rest}", first=said(first, phrases), rest=said(rest, phrases))
     # A sentence may stand alone or in a list: it counts as the same with a capital letter and a full stop.
     bare = sentence[:1].lower() + sentence[1:].removesuffix(".")
     for phrase, pattern in _patterns(phrases):
@@ -136,6 +140,10 @@ def said(sentence: str, phrases: tuple[str, ...]) -> Message:
     if semicolon:
         return both("{first}; {rest}", first=said(first, phrases), rest=said(rest, phrases))
     return verbatim(sentence)
+
+
+def _match(sentence: str, phrases: tuple[str, ...]) -> bool:
+    return any(pattern.fullmatch(sentence) for _, pattern in _patterns(phrases))
 
 
 @cache

@@ -161,6 +161,10 @@ PHRASES: tuple[str, ...] = (
     mark("Left out: {count} repeated header lines."),
     mark("The rows are the list under the key '{key}'."),
     mark("Of {count} sheets the first, '{sheet}', was read; data.sheet names another."),
+    mark(
+        "The run, its model and its report hold the URL of the database with its password; write $NAME for"
+        " it, which is read from the environment."
+    ),
     mark("Columns that only {table} has are left out: {columns}."),
     mark("Links and devices left out of {name}: {count}."),
     mark("Left out: 1 file of other kinds ({files})."),
@@ -168,6 +172,7 @@ PHRASES: tuple[str, ...] = (
     mark("No label: 1 file outside of class folders."),
     mark("No label: {count} files outside of class folders."),
     mark("Folders within class folders do not count: the class is the outer folder."),
+    mark("The folder '{name}' was read, and not the hub."),
     mark("Left out: 1 split of other names."),
     mark("Left out: {count} splits of other names."),
     # Why a row was set aside (data.sources, features).

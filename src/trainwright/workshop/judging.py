@@ -183,7 +183,7 @@ def _judge_target(
         validation=sample_of(task, target[validation], validation_scores, coverage=coverage),
         baselines=simple,
         baseline_rows=judged,
-        frame=prepared.table.take(index, sliced) if sliced else None,
+        values=lambda column: prepared.table.take(index, [column]).to_series(),
         types={column: types[column] for column in sliced if column in types},
         rows=index,
         show=_shower(model, prepared),

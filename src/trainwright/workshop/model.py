@@ -175,8 +175,7 @@ class Model:
         views = self.network.views
 
         index = np.arange(rows.num_rows) if index is None else index
-        found: dict[str, list[Array]] = {name: [] for name in self.tasks}
-        order: list[Array] = []
+        found: dict[str, Array] = {}
         lengths = rows.lengths()
         plan = plan_batches(
             len(index),
@@ -191,15 +190,13 @@ class Model:
                 for name, task in self.tasks.items():
                     mine = outputs[name]
                     scored = task.view_scores(mine, views) if by_view else task.scores(mine)
-                    found[name].append(scored.float().cpu().numpy())
-                order.append(plan[number])
-        if not order:
+                    put(found, name, plan[number], scored.float().cpu().numpy(), len(index))
+        if not len(plan):
             return {
                 name: task.scores(torch.zeros(0, self.network.members, task.outputs)).numpy()
                 for name, task in self.tasks.items()
             }
-        back = np.argsort(np.concatenate(order), kind="stable")
-        return {name: np.concatenate(parts)[back] for name, parts in found.items()}
+        return found
 
     @property
     def evaluation_batch(self) -> int:
@@ -225,6 +222,22 @@ class Model:
             if near
             else "add the column; leave single cells empty where unknown",
         )
+
+
+def put(found: dict[str, Array], name: str, places: Array, some: Array, total: int) -> None:
+    """Write a batch's values into the array of that name, made whole at the first batch: a million rows in
+    small pieces would leave the heap full of holes.
+
+    Args:
+        found: name → array [total, ...].
+        name: which.
+        places: positions of the batch's rows [batch].
+        some: their values [batch, ...].
+        total: rows in all.
+    """
+    if name not in found:
+        found[name] = np.empty((total, *some.shape[1:]), dtype=some.dtype)
+    found[name][places] = some
 
 
 def _reasons(rows: EncodedRows) -> list[str | None]:

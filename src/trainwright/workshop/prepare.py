@@ -33,7 +33,7 @@ from trainwright.recipe.recipe import FeatureSettings, Recipe
 from trainwright.workshop.checkpoints import with_tokenizers
 from trainwright.workshop.words import check_fit
 
-_FORMAT = 3
+_FORMAT = 4
 """Version of the encoded cache; raised when encoding changes."""
 
 _IN_MEMORY_BYTES = 768 * 2**20

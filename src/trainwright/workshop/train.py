@@ -387,6 +387,7 @@ def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
     from trainwright.tasks.objective import Objective
     from trainwright.training.loop import Judgement
     from trainwright.workshop.judging import headline_of, sample_of
+    from trainwright.workshop.model import put
 
     prepared = job.prepared
     index = prepared.split.indices["validation"]
@@ -399,13 +400,13 @@ def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
         lengths=None if lengths is None else lengths[index],
     )
     objective = Objective(job.tasks)
+    targets = {name: np.asarray(prepared.rows.arrays[TARGET + name])[index] for name in job.tasks}
     headlines = {name: headline_of(job.recipe.evaluation, task) for name, task in job.tasks.items()}
 
     def judge(network: nn.Module) -> Judgement:
         total = count = None
         views = job.network.views
-        scores: dict[str, list[Array]] = {name: [] for name in job.tasks}
-        truth: dict[str, list[Array]] = {name: [] for name in job.tasks}
+        scores: dict[str, Array] = {}
         for number in range(len(plan)):
             batch = prepared.rows.batch(index[plan[number]]).to(model.device)
             outputs = network(batch.inputs)
@@ -413,23 +414,22 @@ def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
             total = loss.sum if total is None else total + loss.sum
             count = loss.count if count is None else count + loss.count
             for name, task in job.tasks.items():
-                scores[name].append(task.view_scores(outputs[name], views).float().cpu().numpy())
-                truth[name].append(batch.targets[name].cpu().numpy())
+                alone = task.view_scores(outputs[name], views).float().cpu().numpy()
+                put(scores, name, plan[number], alone, len(index))
         assert total is not None and count is not None
         metrics: dict[str, float] = {}
         score = 0.0
         for name, task in job.tasks.items():
-            metric, target = headlines[name], np.concatenate(truth[name])
-            alone = np.concatenate(scores[name])
+            metric = headlines[name]
             if views > 1:
-                task.fit_shares(alone, target)
+                task.fit_shares(scores[name], targets[name])
             # Nothing is calibrated yet, and what is not is linear in the views.
-            averaged = np.einsum("rvs,v->rs", alone, task.shares_ or (1.0,)).astype(np.float32)
-            value = metric(sample_of(task, target, averaged))
+            averaged = np.einsum("rvs,v->rs", scores[name], task.shares_ or (1.0,)).astype(np.float32)
+            value = metric(sample_of(task, targets[name], averaged))
             key = metric.name if len(job.tasks) == 1 else f"{name}: {metric.name}"
             metrics[key] = value
             asked = job.recipe.evaluation.metric is not None
-            score += metric.sign * value if asked else task.skill(averaged, target)
+            score += metric.sign * value if asked else task.skill(averaged, targets[name])
         if math.isnan(score):  # one class alone in a small validation part: the loss still tells models apart
             score = 0.0
         return Judgement(score, float((total / count.clamp(min=1e-12)).sum()), metrics)

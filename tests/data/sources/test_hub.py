@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import email.message
 import importlib.machinery
 import sys
 import time
 import types
+import urllib.error
+from pathlib import Path
 from typing import Any
 
 import polars as pl
@@ -20,10 +23,11 @@ class Rows:
 
     def __init__(self, table: pa.Table, **classes: list[str]) -> None:
         self.table = table
-        self.features: dict[str, Any] = {
-            name: types.SimpleNamespace(names=classes[name]) if name in classes else object()
-            for name in table.schema.names
-        }
+        self.features: dict[str, Any] = {}
+        for field in table.schema:
+            known = types.SimpleNamespace(names=classes[field.name]) if field.name in classes else object()
+            nested = pa.types.is_list(field.type)
+            self.features[field.name] = types.SimpleNamespace(feature=known) if nested else known
 
     def __len__(self) -> int:
         return self.table.num_rows
@@ -37,7 +41,7 @@ class Rows:
 
 
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str | None], Any]:
+def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[tuple[str, str | None], Any]:
     """A `datasets` package that knows what the test puts here; no network is asked."""
     found: dict[tuple[str, str | None], Any] = {}
 
@@ -49,7 +53,15 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[str, str | None], Any]:
     module = types.ModuleType("datasets")
     module.__spec__ = importlib.machinery.ModuleSpec("datasets", None)
     module.load_dataset = load_dataset  # type: ignore[attr-defined]
+    home = tmp_path / "hf"
+    module.config = types.SimpleNamespace(  # type: ignore[attr-defined]
+        HF_CACHE_HOME=home, HF_DATASETS_CACHE=home / "datasets"
+    )
+    client = types.ModuleType("huggingface_hub")
+    client.constants = types.SimpleNamespace(HF_HUB_CACHE=str(home / "hub"))  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "datasets", module)
+    monkeypatch.setitem(sys.modules, "huggingface_hub", client)
+    monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     return found
 
@@ -65,6 +77,35 @@ def test_splits_are_parts_and_numbers_become_class_names(hub: dict[Any, Any]) ->
     assert table.part is not None
     assert table.part.tolist() == [0, 0, 2]
     assert table.notes == ["Left out: 1 split of other names."]
+
+
+def test_lists_of_class_numbers_become_names(hub: dict[Any, Any]) -> None:
+    labels = pa.array([[1, 0], [], None, [-1]], pa.list_(pa.int64()))
+    hub["o/n", None] = {"train": Rows(pa.table({"label": labels, "x": [1, 2, 3, 4]}), label=["joy", "fear"])}
+    table = open_table(DataSettings(path="hf://datasets/o/n"))
+    assert table.column("label").to_list() == [["fear", "joy"], [], None, [None]]
+
+
+def test_paths_of_a_stranger_stay_inside_the_cache(
+    hub: dict[Any, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    hub["o/n", None] = {"train": Rows(pa.table({"image": ["/home/me/secret.png"]}))}
+    assert open_table(DataSettings(path="hf://datasets/o/n")).root == str(tmp_path / "hf")
+    elsewhere = tmp_path / "disk"
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(elsewhere))
+    assert open_table(DataSettings(path="hf://datasets/o/n")).root == str(elsewhere)
+
+
+def test_a_folder_of_that_name_is_said_to_be_read(
+    hub: dict[Any, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    hub["o/n", None] = {"train": Rows(pa.table({"x": [1, 2]}))}
+    (tmp_path / "o" / "n").mkdir(parents=True)
+    table = open_table(DataSettings(path="hf://datasets/o/n"))
+    assert table.notes == ["The folder 'o/n' was read, and not the hub."]
+    assert table.root == str(tmp_path / "o" / "n")
 
 
 def test_format_hub_takes_the_plain_name(hub: dict[Any, Any]) -> None:
@@ -100,3 +141,16 @@ def test_a_hub_that_cannot_be_reached_is_given_up_in_seconds(
     ):
         open_table(DataSettings(path="hf://datasets/o/n"))
     assert time.monotonic() - began < 6
+
+
+@pytest.mark.parametrize(("code", "said"), [(404, "doesn't exist on the Hub"), (503, "has a fault")])
+def test_a_hub_with_a_fault_is_not_waited_for(
+    hub: dict[Any, Any], monkeypatch: pytest.MonkeyPatch, code: int, said: str
+) -> None:
+    def answer(*_: object, **__: object) -> None:
+        raise urllib.error.HTTPError("https://hub", code, "Reason", email.message.Message(), None)
+
+    monkeypatch.delenv("HF_HUB_OFFLINE")
+    monkeypatch.setattr("urllib.request.urlopen", answer)
+    with pytest.raises(DataError, match=said):
+        open_table(DataSettings(path="hf://datasets/o/m"))

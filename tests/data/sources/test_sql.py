@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import decimal
 import sqlite3
+import uuid
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,10 @@ import polars as pl
 import pytest
 
 from trainwright.data.open import open_table
+from trainwright.data.plain import series_of
+from trainwright.data.sources import sql
 from trainwright.data.table import Table
+from trainwright.data.urls import has_password, without_password
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
 
@@ -107,6 +112,57 @@ def test_servers_are_read_through_sqlalchemy(shop: Path) -> None:
     assert read(f"sqlite+pysqlite:///{shop}").num_rows == 3
     with pytest.raises(DataError, match="there is no table 'sale'; did you mean 'sales'"):
         read(f"sqlite+pysqlite:///{shop}", query="sale")
+
+
+def test_views_and_tables_of_a_schema_are_tables(shop: Path) -> None:
+    pytest.importorskip("sqlalchemy")
+    with closing(sqlite3.connect(shop)) as connection:
+        connection.execute("CREATE VIEW cheap AS SELECT * FROM sales WHERE price < 3")
+        connection.commit()
+    assert read(f"sqlite+pysqlite:///{shop}", query="cheap").num_rows == 1
+    assert read(f"sqlite+pysqlite:///{shop}", query="main.sales").num_rows == 3
+    with pytest.raises(DataError, match=r"there is no table 'main\.sale'"):
+        read(f"sqlite+pysqlite:///{shop}", query="main.sale")
+
+
+@pytest.mark.parametrize(
+    ("url", "installed", "expected"),
+    [
+        ("postgresql://host/shop", True, "postgresql+psycopg://host/shop"),
+        ("postgres://host/shop", True, "postgresql+psycopg://host/shop"),
+        ("postgres://host/shop", False, "postgresql://host/shop"),
+        ("postgresql+psycopg2://host/shop", True, "postgresql+psycopg2://host/shop"),
+        ("mysql://host/shop", True, "mysql://host/shop"),
+    ],
+)
+def test_the_driver_that_is_installed_is_named(
+    monkeypatch: pytest.MonkeyPatch, url: str, installed: bool, expected: str
+) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: object() if installed else None)
+    assert sql._with_driver(url) == expected
+
+
+def test_what_databases_have_and_tables_of_ours_have_not() -> None:
+    key = uuid.UUID(int=1)
+    assert series_of("x", [key, None]).to_list() == [str(key), None]
+    assert series_of("x", [decimal.Decimal("NaN"), decimal.Decimal("1.5"), None])[1:].to_list() == [1.5, None]
+    assert series_of("x", [decimal.Decimal("2.5"), 1]).to_list() == [2.5, 1.0]
+
+
+def test_a_port_that_is_no_number_may_be_a_part_of_the_password() -> None:
+    pytest.importorskip("sqlalchemy")
+    with pytest.raises(DataError, match=r"its port is not a number; .*%40 for @") as caught:
+        read("postgresql://me:s3c/ret@host:port/shop", query="sales")
+    assert "s3c" not in str(caught.value)
+
+
+def test_only_passwords_that_are_written_out_are_told_of() -> None:
+    assert has_password("postgresql://me:secret@host/shop")
+    assert has_password("postgresql://me:$ecret!@host/shop")
+    assert not has_password("postgresql://me:$SECRET@host/shop")
+    assert not has_password("postgresql://me:${SECRET}@host/shop")
+    assert not has_password("postgresql://me@host/shop")
+    assert without_password("no host 'ret@host'", "postgresql://me:sec@ret@host/shop") == "no host '***@host'"
 
 
 @pytest.mark.parametrize("password", ["s3cret", "p%40ss", "we?ird/p#ss"])

@@ -21,7 +21,7 @@ def is_numeric(profile: Profile) -> bool:
 
     Nearly all must be; or most, where the others are a few words that come again and again ("unknown").
     """
-    if profile.leading_zeros:
+    if profile.leading_zeros or _lists_in_disguise(profile):
         return False
     if profile.numeric >= MOSTLY:
         return True
@@ -29,15 +29,36 @@ def is_numeric(profile: Profile) -> bool:
     return profile.numeric >= 0.8 and words <= 5 and profile.num_unique > 5 * words
 
 
+def _lists_in_disguise(profile: Profile) -> bool:
+    """Return whether what reads as `(1,200)` or `1,200` is a list or a telephone number in most values.
+
+    Amounts have others that are positive beside those in parentheses, and one or two digits before the first
+    comma beside three; sets of codes such as `101,205,333` and `404` do not.
+    """
+    if not len(profile.amounts):
+        return False
+    if profile.share_matching(r"^[(（][0-9]") >= MOSTLY:
+        return True
+    codes = profile.few.filter(profile.few.str.contains(r"^[0-9]{3}(?:[,'_\s][0-9]{3})*$"))
+    if len(codes) < MOSTLY * len(profile.few):
+        return False
+    groups = codes.str.count_matches("[0-9]{3}")
+    return groups.n_unique() > 1 or groups[0] >= 3
+
+
 def numbers_found(profile: Profile) -> str:
-    """Return what was found, as a reason: `numbers in 99.8 % of 5,000 values; 3 strays such as "abc"`."""
-    strays = len(profile.strays)
+    """Return what was found, as a reason.
+
+    `numbers in 99.8 % of 5,000 values, 40 written like "$1,200"; 3 strays such as "abc"`.
+    """
+    strays, amounts = len(profile.strays), profile.amounts
+    written = f", {len(amounts):,} written like {quoted(amounts)}" if len(amounts) else ""
     if strays == 0:
-        return f"numbers in all of {profile.count:,} values"
+        return f"numbers in all of {profile.count:,} values{written}"
     share = min(100 * profile.numeric, 99.9)
     noun = "stray" if strays == 1 else "strays"
     stray = quoted(profile.strays)
-    return f"numbers in {share:.1f} % of {profile.count:,} values; {strays:,} {noun} such as {stray}"
+    return f"numbers in {share:.1f} % of {profile.count:,} values{written}; {strays:,} {noun} such as {stray}"
 
 
 def from_numbers(profile: Profile) -> Guess:
@@ -59,7 +80,7 @@ def from_numbers(profile: Profile) -> Guess:
     plausible = "date" in name and profile.share_between(19_000_101, 21_001_231) == 1
     if plausible and not read_dates(profile.values).null_count():
         return Guess("date", "days written as yyyymmdd", (("number", "whole numbers"),))
-    if levels == [0.0, 1.0]:
+    if levels == [0.0, 1.0] and not len(profile.amounts):  # "$0" and "$1" are no yes and no
         return Guess("boolean", "only 0 and 1", (("number", "0 and 1 as amounts"),))
     if len(levels) == 2:
         what = f"only two different numbers, {levels[0]:g} and {levels[1]:g}"

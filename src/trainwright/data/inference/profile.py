@@ -10,7 +10,7 @@ from typing import Any
 
 import polars as pl
 
-from trainwright.data.values import is_missing_word
+from trainwright.data.values import is_missing_word, read_numbers
 
 _LOOKED_AT = 2_000
 """Values that slow patterns are tried on: shares within about two percent."""
@@ -116,8 +116,16 @@ class Profile:
 
     @cached_property
     def numbers(self) -> pl.Series:
-        """Values as float64; null where one is no number (as Python reads it; no separators, no units)."""
-        return self.values.cast(pl.Float64, strict=False)
+        """Values as float64; null where one is no number."""
+        return read_numbers(self.values) if self.is_text else self.values.cast(pl.Float64, strict=False)
+
+    @cached_property
+    def amounts(self) -> pl.Series:
+        """Text values that are numbers only as people write them, such as `$1,200`."""
+        if not self.is_text:
+            return self.values.clear()
+        by_people = self.values.cast(pl.Float64, strict=False).is_null() & self.numbers.is_not_null()
+        return self.values.filter(by_people)
 
     @cached_property
     def numeric(self) -> float:

@@ -102,7 +102,7 @@ def category(profile: Profile) -> Guess:
         if profile.count >= FEW_ROWS and profile.distinct >= NEARLY_UNIQUE:
             return id_like("a different code in nearly every row", ("category", "codes"))
         found += "; digits with leading zeros, as codes have them"
-    elif profile.numeric > 0.3:
+    elif profile.numeric > 0.3 and len(profile.strays):
         found += (
             f"; {profile.numeric:.0%} are numbers, but too many are not, such as {quoted(profile.strays)}"
         )

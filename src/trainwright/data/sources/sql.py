@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import os
 import re
 import sqlite3
@@ -18,7 +19,7 @@ from trainwright.data.collect import Reading, collect, file_key
 from trainwright.data.plain import column_names, series_of
 from trainwright.data.source import SOURCES, Memory, Place, Source, begins
 from trainwright.data.table import Table
-from trainwright.data.urls import without_password
+from trainwright.data.urls import has_password, without_password
 from trainwright.foundation.errors import DataError, did_you_mean
 from trainwright.foundation.hashing import json_hash
 from trainwright.recipe.recipe import DataSettings
@@ -30,6 +31,10 @@ _READS = re.compile(
     r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*\(*\s*(select|with|values|table|from)\b", re.IGNORECASE | re.DOTALL
 )
 _NAME = re.compile(r"[\w.$]+", re.UNICODE)
+_PASSWORD_NOTE = (
+    "The run, its model and its report hold the URL of the database with its password; write $NAME for it,"
+    " which is read from the environment."
+)
 _SQLITE_FILE = b"SQLite format 3\0"
 
 
@@ -50,7 +55,9 @@ def open_sql(place: Place, settings: DataSettings, memory: Memory) -> Table:
         return collect(reading, _sqlite_frames(reading, settings.query), key=key, memory=memory)
     # A server cannot say when its rows last changed: nothing cached is used again.
     key = json_hash(["sql", place.name, settings.query, time.time_ns()])
-    url = os.path.expandvars(place.location)
+    if has_password(place.location):
+        reading.notes.append(_PASSWORD_NOTE)
+    url = _with_driver(os.path.expandvars(place.location))
     return collect(reading, _server_frames(reading, url, settings.query), key=key, memory=memory)
 
 
@@ -125,15 +132,23 @@ def _server_frames(reading: Reading, url: str, query: str | None) -> Iterator[pl
             where=place.name,
             fix="install it with pip",
         ) from error
+    except ValueError as error:  # its words would show what may be a part of the password
+        raise DataError(
+            "its port is not a number",
+            where=place.name,
+            fix="check data.path; special characters of a password are written as %2F for / and %40 for @",
+        ) from error
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise _failed(place, without_password(str(error), url)) from error
     try:
         with engine.connect() as connection:  # leaving it rolls back
             if engine.dialect.name == "postgresql":
                 connection.execution_options(postgresql_readonly=True)
-            tables = sorted(sqlalchemy.inspect(connection).get_table_names())
-            statement = _statement(query, tables, place, engine.dialect.identifier_preparer.quote)
-            streaming = connection.execution_options(stream_results=True, max_row_buffer=_ROWS)
+            statement = _server_statement(sqlalchemy.inspect(connection), query, place)
+            # Without parameters a driver takes the % of LIKE '%a%' for what it is.
+            streaming = connection.execution_options(
+                stream_results=True, max_row_buffer=_ROWS, no_parameters=True
+            )
             result = streaming.exec_driver_sql(statement)
             yield from _frames(reading, list(result.keys()), result.partitions(_ROWS))
     except sqlalchemy.exc.SQLAlchemyError as error:
@@ -143,15 +158,37 @@ def _server_frames(reading: Reading, url: str, query: str | None) -> Iterator[pl
         engine.dispose()
 
 
+def _server_statement(inspector: Any, query: str | None, place: Place) -> str:
+    quoted = inspector.dialect.identifier_preparer.quote
+    tables = sorted({*inspector.get_table_names(), *inspector.get_view_names()})
+    if query is not None and query not in tables and _NAME.fullmatch(query):
+        # Not all are listed: those of other schemas, materialized views.
+        schema, dot, name = query.rpartition(".")
+        if inspector.has_table(name, schema=schema or None):
+            return f"SELECT * FROM {quoted(schema) + dot if dot else ''}{quoted(name)}"
+    return _statement(query, tables, place, quoted)
+
+
+def _with_driver(url: str) -> str:
+    """Return a URL that names the driver of PostgreSQL that comes with the extra `sql`, where none is named.
+
+    SQLAlchemy 2.0 would look for the one before it, and does not know `postgres://`.
+    """
+    word, found, rest = url.partition("://")
+    if word.lower() in {"postgres", "postgresql"}:
+        word = "postgresql+psycopg" if importlib.util.find_spec("psycopg") else "postgresql"
+    return f"{word}{found}{rest}"
+
+
 def _connect_args(url: str) -> dict[str, int]:
     """Return what keeps a driver from waiting for minutes."""
     word = url.partition("://")[0].split("+")[0]
-    known = {"postgresql", "postgres", "mysql", "mariadb", "redshift", "cockroachdb"}
+    known = {"postgresql", "mysql", "mariadb", "redshift", "cockroachdb"}
     return {"connect_timeout": _CONNECT_SECONDS} if word in known else {}
 
 
 def _failed(place: Place, reason: str) -> DataError:
-    first = reason.strip().splitlines()[0] if reason.strip() else "no reason given"
+    first = " ".join(reason.strip().splitlines()[0].split()) if reason.strip() else "no reason given"
     return DataError(
         f"the database cannot be read ({first.rstrip('.')})",
         where=place.name,
