@@ -93,15 +93,15 @@ class TestResume:
         capfd: pytest.CaptureFixture[str],
     ) -> None:
         stop_at = [7, 13]
-        save = Checkpoints.save
+        begin = Checkpoints.begin
 
-        def save_and_stop(self: Checkpoints, step: int, *args: Any) -> None:
-            save(self, step, *args)
+        def begin_and_stop(self: Checkpoints, step: int, *args: Any) -> None:
+            begin(self, step, *args)
             if stop_at and step == stop_at[0]:
                 stop_at.pop(0)
                 os.kill(os.getpid(), signal.SIGINT)
 
-        monkeypatch.setattr(Checkpoints, "save", save_and_stop)
+        monkeypatch.setattr(Checkpoints, "begin", begin_and_stop)
         stopped = _train(rows, tmp_path / "run", quick, **EVERY_STEP)
         assert "the model is kept" in capfd.readouterr().err
         assert stopped.interrupted
@@ -128,19 +128,19 @@ class TestResume:
         tmp_path: Path,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
-        path, save, stop_at = tmp_path / "run", Checkpoints.save, [7]
+        path, begin, stop_at = tmp_path / "run", Checkpoints.begin, [7]
 
         def full(*_: object, **__: object) -> None:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         def stop(self: Checkpoints, step: int, *args: Any) -> None:
-            save(self, step, *args)
+            begin(self, step, *args)
             if step == 7 and stop_at:
                 stop_at.pop()  # stopping saves once more
                 os.kill(os.getpid(), signal.SIGINT)
 
         with monkeypatch.context() as patch:
-            patch.setattr(Checkpoints, "save", stop)
+            patch.setattr(Checkpoints, "begin", stop)
             assert _train(rows, path, quick, **EVERY_STEP).interrupted
         assert tw.Run(path).finished  # judged as far as it came; the next part of it is not
         with monkeypatch.context() as patch:
@@ -248,3 +248,66 @@ def _as_if_killed(run: Path) -> None:
     shutil.rmtree(run / "checkpoints", ignore_errors=True)
     for name in ("evaluation.json", "predictions.parquet", "report.html"):
         (run / name).unlink()
+
+
+_TWO = """
+import sys
+import trainwright as tw
+from trainwright.foundation.errors import UserError
+
+try:
+    tw.train(sys.argv[1], target="grade", budget="20 steps", settings={"model.size": "tiny"}, run=sys.argv[2])
+except UserError as error:
+    print(error)
+"""
+
+
+def test_two_runs_on_one_folder_are_told_so(
+    rows: pl.DataFrame, quick: dict[str, Any], tmp_path: Path
+) -> None:
+    from trainwright.workshop.train import _run_lock
+
+    rows.write_csv(tmp_path / "flats.csv")
+    path = tmp_path / "run"
+    with _run_lock(path):
+        child = subprocess.run(
+            [sys.executable, "-c", _TWO, str(tmp_path / "flats.csv"), str(path)],
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    assert f"another process works in the run folder {path} (process {os.getpid()}" in child.stdout
+    assert "wait for it, or name another folder with --run" in child.stdout
+    assert not path.exists()
+
+
+def test_a_resume_beside_the_running_one_is_told_so(run: tw.Run) -> None:
+    from trainwright.workshop.train import _run_lock
+
+    with _run_lock(run.path), pytest.raises(UserError, match="another process works in the run folder"):
+        tw.train(run.path / "recipe.yaml", run=run.path)
+
+
+def test_a_batch_that_is_not_finite_is_named_in_the_quarantine_and_the_report(
+    rows: pl.DataFrame, quick: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainwright.tasks.base import Loss
+    from trainwright.tasks.objective import Objective
+
+    of_outputs, calls = Objective.of_outputs, 0
+
+    def poisoned(self: Objective, outputs: Any, batch: Any) -> Loss:
+        nonlocal calls
+        loss = of_outputs(self, outputs, batch)
+        calls += next(iter(outputs.values())).requires_grad
+        return Loss(loss.sum * float("nan"), loss.count) if calls == 5 else loss
+
+    monkeypatch.setattr(Objective, "of_outputs", poisoned)
+    found = _train(rows, tmp_path / "run", quick)
+    lines = [json.loads(line) for line in (found.path / "quarantine.jsonl").read_text().splitlines()]
+    assert len(lines) == found.recipe.training.batch
+    assert {line["reason"] for line in lines} == {
+        "the loss of its batch was not finite in step 5: one of these rows"
+    }
+    assert "Step 5 was skipped" in found.report.read_text(encoding="utf-8")
+    assert "第 5 步已跳过" in found.report.read_text(encoding="utf-8")

@@ -162,8 +162,8 @@ PHRASES: tuple[str, ...] = (
     mark("The rows are the list under the key '{key}'."),
     mark("Of {count} sheets the first, '{sheet}', was read; data.sheet names another."),
     mark(
-        "The run, its model and its report hold the URL of the database with its password; write $NAME for"
-        " it, which is read from the environment."
+        "The run, its model and its report hold the URL of the data without its password: *** stands in its"
+        " place."
     ),
     mark("Columns that only {table} has are left out: {columns}."),
     mark("Links and devices left out of {name}: {count}."),
@@ -212,6 +212,19 @@ PHRASES: tuple[str, ...] = (
     mark("stretched"),
     mark("cropped"),
     mark("padded"),
+    # What training went on from (training.faults).
+    mark(
+        "Step {step} was skipped: its loss was not finite; the rows of its batch stand in quarantine.jsonl."
+    ),
+    mark(
+        "Step {step} was skipped: its gradient was not finite; the rows of its batch stand in"
+        " quarantine.jsonl."
+    ),
+    mark(
+        "Memory ran out in step {step}: from there on, at most {rows} rows are computed at a time; a step"
+        " still learns from as many as before."
+    ),
+    mark("The checkpoint {name} is damaged and was passed over for the one before: {why}."),
     # How the training settings were chosen (workshop.choices).
     mark("training.batch: {value} (about 40 steps an epoch from {rows} rows, within {low} to {high})"),
     mark("training.learning_rate: {value} (good for {kind} encoders with {optimizer})"),

@@ -1,8 +1,8 @@
 """Checkpoints: everything that a run needs to go on as if it had never stopped.
 
 A checkpoint is a folder `step-000400` with `tensors.safetensors` (weights, optimiser, random states, best
-weights so far) and `state.json` (position and the hash of the tensors). It is written beside and renamed when
-whole.
+weights so far) and `state.json` (position and the hash of the tensors). It is written beside, synced to the
+disk, and renamed when whole; by a thread, so that training goes on meanwhile.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import torch
@@ -25,15 +26,54 @@ class Checkpoints:
 
     Args:
         folder: where they lie.
-        keep: how many of the newest stay.
+        keep: how many of the newest stay; each holds the best weights so far, too.
+
+    Attributes:
+        refused: name of each checkpoint that `newest` passed over → why.
     """
 
     def __init__(self, folder: Path, *, keep: int = 2) -> None:
         self.folder = folder
         self.keep = keep
+        self.refused: dict[str, str] = {}
+        self._writer: Thread | None = None
+        self._failure: BaseException | None = None
 
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob("step-*"))
+
+    def begin(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
+        """Copy the tensors and write them in a thread; the one before is waited for, so that none pile up.
+
+        Args:
+            step, tensors, state: as for `save`.
+
+        Raises:
+            UserError: the one before could not be written (a full disk).
+        """
+        self.wait()
+        copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+        self._writer = Thread(target=self._write, args=(step, copies, dict(state)), name="checkpoint")
+        self._writer.start()
+
+    def _write(self, *checkpoint: Any) -> None:
+        try:
+            self.save(*checkpoint)
+        except BaseException as error:  # raised again where somebody waits
+            self._failure = error
+
+    def wait(self) -> None:
+        """Wait until the checkpoint that was begun is on the disk.
+
+        Raises:
+            UserError: it could not be written; those before it are untouched.
+        """
+        if self._writer is not None:
+            self._writer.join()
+            self._writer = None
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
 
     def save(self, step: int, tensors: Mapping[str, Tensor], state: Mapping[str, Any]) -> None:
         """Write a checkpoint and remove the oldest ones beyond `keep`.
@@ -64,8 +104,9 @@ class Checkpoints:
                 state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
                 if file_sha256(folder / "tensors.safetensors") == state["sha256"]:
                     return load_file(folder / "tensors.safetensors"), state
-            except (OSError, ValueError, KeyError):
-                continue
+                self.refused[folder.name] = "its hash is not the one it was written with"
+            except (OSError, ValueError, KeyError) as error:
+                self.refused[folder.name] = str(error).splitlines()[0]
         return None
 
     def clear(self) -> None:

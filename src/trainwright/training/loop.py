@@ -2,7 +2,8 @@
 
 What it promises: the weights are a function of the settings and the seed alone; loss is sum / count over
 the whole accumulation window; the best weights by validation are the ones that remain; a run that stops
-anywhere goes on from its checkpoint to the same weights.
+anywhere goes on from its checkpoint to the same weights. A step whose numbers are not finite is skipped and
+named; one that does not fit into memory is done in smaller micro-batches.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from trainwright.data.batch_plan import BatchPlan
 from trainwright.data.encoded import Array, Batch
 from trainwright.foundation.errors import UserError
 from trainwright.training.checkpoint import Checkpoints, random_states, set_random_states
+from trainwright.training.faults import FiniteGuard, halved, is_out_of_memory
 from trainwright.training.optimizers import OPTIMIZERS, Optimizer, ParameterGroup
 from trainwright.training.schedules import PLATEAU_FACTOR, SCHEDULES, rate
 
@@ -120,7 +122,18 @@ class Position:
     best_loss: float | None = None
     stale: int = 0
     drops: int = 0
+    split: int = 1
     seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class StepDone:
+    """One update: loss and gradient norm (scalars on the device), learning rate, parts of a micro-batch."""
+
+    loss: Tensor
+    norm: Tensor
+    learning_rate: float
+    split: int
 
 
 @dataclass(frozen=True)
@@ -173,10 +186,22 @@ class Trainer:
     _ema: dict[str, Tensor] = field(default_factory=dict)
 
     def run(self) -> Outcome:
-        """Train until the steps are done, validation stops moving, time is up or the user stops it."""
-        settings = self.settings
+        """Train until the steps are done, validation stops moving, time is up or the user stops it.
+
+        Raises:
+            UserError: three steps running were not finite, a single row does not fit into memory, or the
+                disk is full; the last good checkpoint is on the disk.
+        """
         self._begin()
         position = self._resume()
+        try:
+            return self._run(position)
+        finally:
+            if self.checkpoints is not None:
+                self.checkpoints.wait()
+
+    def _run(self, position: Position) -> Outcome:
+        settings = self.settings
         began = time.monotonic() - position.seconds
         saved = time.monotonic()
         busy, rows_done = 0.0, 0
@@ -198,32 +223,27 @@ class Trainer:
             tick = time.monotonic()
             first = position.window * settings.accumulation
             window = [plan[i] for i in range(first, min(first + settings.accumulation, len(plan)))]
-            loss, norm, learning_rate = self._step(window, position)
+            done = self._step(window, position)
             last_of_epoch = first + settings.accumulation >= len(plan)
             position = replace(
                 position,
                 step=position.step + 1,
                 epoch=position.epoch + last_of_epoch,
                 window=0 if last_of_epoch else position.window + 1,
+                split=done.split,
                 seconds=time.monotonic() - began,
             )
             rows_done += sum(len(rows) for rows in window)
             busy += time.monotonic() - tick
             if self._is_log_step(position.step):
-                value = float(loss)
-                if not math.isfinite(value):
-                    raise UserError(
-                        f"the loss became {value} at step {position.step}",
-                        where="training",
-                        fix=f"lower training.learning_rate (it was {settings.learning_rate:g})",
-                    )
+                self._guard.settle()
                 self.events(
                     "step",
                     step=position.step,
                     epoch=round(position.epoch + position.window * settings.accumulation / len(plan), 4),
-                    loss=value,
-                    learning_rate=learning_rate,
-                    gradient_norm=float(norm),
+                    loss=float(done.loss),
+                    learning_rate=done.learning_rate,
+                    gradient_norm=float(done.norm),
                     rows_per_second=round(rows_done / max(busy, 1e-9), 1),
                 )
             if position.step % settings.evaluate_every == 0 or position.step == settings.steps:
@@ -234,6 +254,7 @@ class Trainer:
             if self.checkpoints is not None and time.monotonic() - saved > settings.checkpoint_seconds:
                 self._save(position)
                 saved = time.monotonic()
+        self._guard.settle()
         if reason in {"interrupted", "budget"}:
             if self.checkpoints is not None and position.step:
                 self._save(position)
@@ -255,8 +276,7 @@ class Trainer:
         plan = self.batches.plan(0)
         for step in itertools.count():
             began = time.monotonic()
-            loss, _, _ = self._step([plan[step % len(plan)]], Position(step=step))
-            float(loss)  # waits for the device
+            float(self._step([plan[step % len(plan)]], Position(step=step)).loss)  # waits for the device
             yield (time.monotonic() - began) * self.settings.accumulation
 
     def _begin(self) -> None:
@@ -265,11 +285,56 @@ class Trainer:
             self.groups, momentum=self.settings.momentum
         )
         self._schedule = SCHEDULES[self.settings.schedule]
+        self._guard = FiniteGuard(self.model, self.events)
 
-    def _step(self, window: Sequence[Array], position: Position) -> tuple[Tensor, Tensor, float]:
-        """Do one update over a window of micro-batches; return loss, gradient norm and learning rate."""
+    def _step(self, window: Sequence[Array], position: Position) -> StepDone:
+        """Do one update over a window of micro-batches."""
         settings = self.settings
-        batches = [self.batches.batch(rows).to(self.device) for rows in window]
+        self._guard.before()
+        total, rows, split = self._gradients(window, position)
+        gradients = self.optimizer.gradients()
+        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        skip = self._guard.check(position.step + 1, rows, total, norm)
+        if settings.clip:
+            torch._foreach_mul_(gradients, (settings.clip / (norm + 1e-6)).clamp(max=1.0))
+        learning_rate = settings.learning_rate * PLATEAU_FACTOR**position.drops
+        learning_rate *= rate(self._schedule, position.step, total=settings.steps, warmup=settings.warmup)
+        self.optimizer.step(learning_rate, skip=skip)
+        self.optimizer.zero_grad()
+        if settings.ema:
+            self._average(position.step)
+        return StepDone(total, norm, learning_rate, split)
+
+    def _gradients(self, window: Sequence[Array], position: Position) -> tuple[Tensor, Sequence[Array], int]:
+        """Add up the gradients of a window; return its loss, the rows of each micro-batch, and the split.
+
+        Where memory runs out, micro-batches are halved and the window is done again: the loss is the same,
+        because it is sum / count over the window.
+        """
+        split = position.split
+        while True:
+            try:
+                return *self._backward(halved(window, split)), split
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                largest = max(map(len, window))
+                if split >= largest:
+                    raise UserError(
+                        "there is not enough memory for a single row",
+                        where="training",
+                        fix="choose a smaller model.size, or shorter texts, smaller pictures or recordings",
+                    ) from error
+                split = min(2 * split, largest)
+            self.optimizer.zero_grad()
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            self.events("memory", step=position.step + 1, split=split, rows=-(-largest // split))
+
+    def _backward(self, parts: Sequence[Array]) -> tuple[Tensor, Sequence[Array]]:
+        """Do the forward and backward passes of micro-batches; return their loss and their rows."""
+        settings = self.settings
+        batches = [self.batches.batch(rows).to(self.device) for rows in parts]
         counts = sum((self.objective.count(batch) for batch in batches[1:]), self.objective.count(batches[0]))
         counts = counts.clamp(min=1e-12)
         total = torch.zeros((), device=self.device)
@@ -283,17 +348,7 @@ class Trainer:
             matrices = [p for group in self.groups if group.weight_decay for p in group.params.values()]
             penalty = settings.l1 * torch.stack([p.abs().sum() for p in matrices]).sum()
             penalty.backward()  # type: ignore[no-untyped-call]
-        gradients = self.optimizer.gradients()
-        norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
-        if settings.clip:
-            torch._foreach_mul_(gradients, (settings.clip / (norm + 1e-6)).clamp(max=1.0))
-        learning_rate = settings.learning_rate * PLATEAU_FACTOR**position.drops
-        learning_rate *= rate(self._schedule, position.step, total=settings.steps, warmup=settings.warmup)
-        self.optimizer.step(learning_rate)
-        self.optimizer.zero_grad()
-        if settings.ema:
-            self._average(position.step)
-        return total, norm, learning_rate
+        return total, [batch.rows for batch in batches]
 
     def _autocast(self) -> torch.autocast:
         enabled = self.settings.precision == "bfloat16"
@@ -358,11 +413,13 @@ class Trainer:
         tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.tensors().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self._best.items()}
         tensors |= {f"ema/{name}": tensor for name, tensor in self._ema.items()}
-        self.checkpoints.save(position.step, tensors | random_states(), {"position": asdict(position)})
+        self.checkpoints.begin(position.step, tensors | random_states(), {"position": asdict(position)})
 
     def _resume(self) -> Position:
         """Go to where the newest checkpoint was; the start when there is none."""
         found = self.checkpoints.newest() if self.checkpoints is not None else None
+        for name, why in (self.checkpoints.refused if self.checkpoints is not None else {}).items():
+            self.events("refused", checkpoint=name, why=why)
         if found is None:
             return Position()
         tensors, state = found

@@ -46,13 +46,25 @@ class Optimizer(ABC):
     slots: Sequence[str]
     """Names of the tensors kept for every parameter."""
 
+    skips_on_device = True
+    """Whether the rule itself can leave everything as it was, without the host having to know."""
+
     def __init__(self, groups: Iterable[ParameterGroup], *, momentum: float = 0.9) -> None:
         self.groups = list(groups)
         self.momentum = momentum
         self.state: dict[str, dict[str, Tensor]] = {slot: {} for slot in self.slots}
 
-    def step(self, learning_rate: float) -> None:
-        """Update every parameter that has a gradient."""
+    def step(self, learning_rate: float, *, skip: Tensor | None = None) -> None:
+        """Update every parameter that has a gradient.
+
+        Args:
+            learning_rate: before the scale of each group.
+            skip: scalar; 1 leaves parameters and state as they are, because the gradient is not finite.
+        """
+        if skip is not None and not self.skips_on_device:
+            if bool(skip):
+                return
+            skip = None
         with torch.no_grad():
             for group in self.groups:
                 live = {name: param for name, param in group.params.items() if param.grad is not None}
@@ -61,7 +73,7 @@ class Optimizer(ABC):
                 grads = [param.grad for param in live.values() if param.grad is not None]
                 state = {slot: [self._slot(slot, name, live[name]) for name in live] for slot in self.slots}
                 params: list[Tensor] = list(live.values())
-                self.update(params, grads, state, learning_rate * group.scale, group.weight_decay)
+                self.update(params, grads, state, learning_rate * group.scale, group.weight_decay, skip)
 
     def _slot(self, slot: str, name: str, param: Tensor) -> Tensor:
         if name not in self.state[slot]:
@@ -101,6 +113,7 @@ class Optimizer(ABC):
         state: dict[str, list[Tensor]],
         learning_rate: float,
         weight_decay: float,
+        skip: Tensor | None,
     ) -> None:
         """Apply the rule to some parameters in place."""
 
@@ -122,6 +135,7 @@ class AdamW(Optimizer):
         state: dict[str, list[Tensor]],
         learning_rate: float,
         weight_decay: float,
+        skip: Tensor | None,
     ) -> None:
         """Apply the rule; betas 0.9 and 0.999."""
         self.rule(
@@ -139,6 +153,7 @@ class AdamW(Optimizer):
             weight_decay=weight_decay,
             eps=1e-8,
             maximize=False,
+            found_inf=skip,
         )
 
 
@@ -162,6 +177,7 @@ class SGD(Optimizer):
         state: dict[str, list[Tensor]],
         learning_rate: float,
         weight_decay: float,
+        skip: Tensor | None,
     ) -> None:
         """Apply the rule."""
         sgd(
@@ -175,6 +191,7 @@ class SGD(Optimizer):
             dampening=0.0,
             nesterov=self.momentum > 0,
             maximize=False,
+            found_inf=skip,
         )
 
 
@@ -183,6 +200,7 @@ class RMSprop(Optimizer):
     """RMSprop with momentum (Tieleman & Hinton 2012)."""
 
     slots = ("steps", "square", "velocity")
+    skips_on_device = False
 
     def update(
         self,
@@ -191,6 +209,7 @@ class RMSprop(Optimizer):
         state: dict[str, list[Tensor]],
         learning_rate: float,
         weight_decay: float,
+        skip: Tensor | None,
     ) -> None:
         """Apply the rule; smoothing 0.99."""
         rmsprop(

@@ -27,6 +27,7 @@ from trainwright.features.encoding import Encoding
 from trainwright.foundation.devices import num_cpus
 from trainwright.foundation.errors import DataError
 from trainwright.foundation.hashing import json_hash
+from trainwright.foundation.locks import locked
 from trainwright.foundation.paths import cache_folder, whole_folder, write_atomic
 from trainwright.recipe.explain import explain
 from trainwright.recipe.recipe import FeatureSettings, Recipe
@@ -128,17 +129,20 @@ def encode(
     media = _media_stamp(table, schema)
     key = json_hash([_FORMAT, table.fingerprint, media, encoding.hash(), rows, context.seed])
     folder = cache_folder("encoded") / key
-    cached = (folder / "complete").exists()
-    if cached:
-        encoding = Encoding.load(folder)
-    else:
-        encoding.fit(table, training, context)
-        with whole_folder(folder, durable=False) as scratch:
-            encoding.save(scratch)
-            encoding.encode_to(scratch, table, context)
-            write_atomic(scratch / "complete", "")
-        _prune(folder)
-    return encoding, open_encoded(folder).in_memory(_IN_MEMORY_BYTES), cached
+    lock = folder.with_name(f".{key}.lock")
+    # Two runs on the same data: the second waits and finds it done.
+    with locked(lock, busy="the same data is being encoded", fix="wait for it", wait=lambda _: None):
+        cached = (folder / "complete").exists()
+        if cached:
+            encoding = Encoding.load(folder)
+        else:
+            encoding.fit(table, training, context)
+            with whole_folder(folder, durable=False) as scratch:
+                encoding.save(scratch)
+                encoding.encode_to(scratch, table, context)
+                write_atomic(scratch / "complete", "")
+            _prune(folder)
+        return encoding, open_encoded(folder).in_memory(_IN_MEMORY_BYTES), cached
 
 
 def _media_stamp(table: Table, schema: Schema) -> str:
@@ -256,7 +260,8 @@ def _check_quarantine(quarantined: list[Quarantined], table: Table, limit: float
 def _prune(newest: Path) -> None:
     """Remove the encoded tables that were made longest ago, beyond the size limit."""
     folders = sorted(
-        (path for path in newest.parent.iterdir() if path != newest), key=lambda path: -path.stat().st_mtime
+        (path for path in newest.parent.iterdir() if path != newest and path.is_dir()),
+        key=lambda path: -path.stat().st_mtime,
     )
     total = _size(newest)
     for folder in folders:

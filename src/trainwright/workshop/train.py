@@ -11,6 +11,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,8 +20,10 @@ import numpy as np
 
 from trainwright.data.batch_plan import BatchPlan, plan_batches
 from trainwright.data.encoded import TARGET, Array, Batch, EncodedRows
+from trainwright.data.table import Quarantined
 from trainwright.foundation.devices import choose_device
 from trainwright.foundation.errors import UserError
+from trainwright.foundation.locks import locked
 from trainwright.foundation.paths import check_writable, make_folder, writing
 from trainwright.foundation.random import stream_seed
 from trainwright.recipe.budget import Budget
@@ -28,7 +31,7 @@ from trainwright.recipe.recipe import Recipe
 from trainwright.workshop.ask import ask_recipe
 from trainwright.workshop.choices import Choices, choose
 from trainwright.workshop.interrupt import Interrupt
-from trainwright.workshop.prepare import Prepared, prepare
+from trainwright.workshop.prepare import Prepared, prepare, quarantine_lines
 from trainwright.workshop.progress import Console
 from trainwright.workshop.run import Run
 from trainwright.workshop.start import write_start
@@ -105,28 +108,44 @@ def run_recipe(
 
     console = console or Console(quiet=True)
     began = time.monotonic()
-    with Interrupt() as interrupt:
-        job = fit_recipe(
-            recipe,
-            frame,
-            base=base,
-            folder=folder,
-            console=console,
-            resumed=resumed,
-            stop=interrupt.requested,
-        )
-    assert job.place is not None and job.outcome is not None
-    with console.working("Judging"):
-        judge_run(
-            job.place, job.model(), job.prepared, job.outcome, budget_seconds=job.choices.seconds, began=began
-        )
-    finished = Run(job.place)
-    console.finished(finished)
-    if finished.interrupted:
-        console.say(f"Stopped early; `trainwright resume {job.place}` goes on from here.")
-    else:
-        Checkpoints(job.place / "checkpoints").clear()
-    return finished
+    with ExitStack() as held:
+        with Interrupt() as interrupt:
+            job = fit_recipe(
+                recipe,
+                frame,
+                base=base,
+                folder=folder,
+                console=console,
+                resumed=resumed,
+                stop=interrupt.requested,
+                held=held,
+            )
+        assert job.place is not None and job.outcome is not None
+        with console.working("Judging"):
+            judge_run(
+                job.place,
+                job.model(),
+                job.prepared,
+                job.outcome,
+                budget_seconds=job.choices.seconds,
+                began=began,
+            )
+        finished = Run(job.place)
+        console.finished(finished)
+        if finished.interrupted:
+            console.say(f"Stopped early; `trainwright resume {job.place}` goes on from here.")
+        else:
+            Checkpoints(job.place / "checkpoints").clear()
+        return finished
+
+
+def _run_lock(place: Path) -> AbstractContextManager[None]:
+    """Return the lock of a run folder; beside it, as nothing may stand in a folder that is refused yet."""
+    return locked(
+        place.with_name(f".{place.name}.lock"),
+        busy=f"another process works in the run folder {place}",
+        fix="wait for it, or name another folder with --run",
+    )
 
 
 def fit_recipe(
@@ -138,25 +157,33 @@ def fit_recipe(
     console: Console | None = None,
     resumed: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    held: ExitStack,
 ) -> Job:
     """Carry out a recipe up to the trained model, without judging it.
 
     Args:
         recipe, frame, base, folder, console, resumed: as for `run_recipe`.
         stop: asked before every step; True ends training cleanly.
+        held: gets the lock of the run folder, which judging needs, too.
     """
     import torch
 
     from trainwright.evaluation.simple_models import import_simple_models
 
     console = console or Console(quiet=True)
-    place = _check_place(Path(folder) if folder else None, resumed=resumed)
+    place = Path(folder) if folder else None
+    if place is not None:
+        held.enter_context(_run_lock(place))
+    _check_place(place, resumed=resumed)
     with console.working("Reading the data"):
         prepared = prepare(recipe, frame, base=base)
         torch.manual_seed(stream_seed(recipe.seed, "model"))
         job = _make_job(prepared)
     console.prepared(prepared)
-    job.place = make_folder(place or _new_place(prepared))
+    if place is None:
+        place = _new_place(prepared)
+        held.enter_context(_run_lock(place))
+    job.place = make_folder(place)
     try:
         with writing(job.place):
             write_start(job.place, job.recipe, prepared, in_memory=frame is not None, base=base)
@@ -366,7 +393,7 @@ def _train(
     from trainwright.training.events import EventLog
     from trainwright.workshop.threads import threads_for
 
-    events = EventLog(place / "events.jsonl", listeners)
+    events = EventLog(place / "events.jsonl", [_quarantine_skipped(place, job.prepared), *listeners])
     parameters = sum(parameter.numel() for parameter in job.network.parameters())
     events("start", parameters=parameters, steps=job.choices.steps, device=str(_device(job.network)))
     for field, reason in job.choices.reasons.items():
@@ -377,6 +404,24 @@ def _train(
             return _trainer(job, Checkpoints(place / "checkpoints"), events, stop).run()
     finally:
         events.close()
+
+
+def _quarantine_skipped(place: Path, prepared: Prepared) -> Callable[[dict[str, Any]], None]:
+    """Return a listener that names the rows of a batch whose step was skipped."""
+
+    def listen(event: dict[str, Any]) -> None:
+        if event["kind"] != "skipped":
+            return
+        reason = f"the {event['what']} of its batch was not finite in step {event['step']}: one of these rows"
+        rows = [
+            Quarantined(source=prepared.table.where(row), position=None, reason=reason, row=row)
+            for row in event["rows"]
+        ]
+        file = place / "quarantine.jsonl"
+        with writing(file), file.open("a", encoding="utf-8") as stream:
+            stream.write(quarantine_lines(rows))
+
+    return listen
 
 
 def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
@@ -457,7 +502,7 @@ def _sampling_weights(prepared: Prepared, index: Array) -> Array:
     return weights
 
 
-def _check_place(place: Path | None, *, resumed: bool) -> Path | None:
+def _check_place(place: Path | None, *, resumed: bool) -> None:
     """Refuse a run folder that holds something or cannot be written to, before any work is done."""
     if place is not None and place.is_file():
         raise UserError("this is a file, not a run folder", where=str(place), fix="name another with --run")
@@ -468,7 +513,6 @@ def _check_place(place: Path | None, *, resumed: bool) -> Path | None:
             fix="name another with --run, or go on with `trainwright resume`",
         )
     check_writable(place or RUNS)
-    return place
 
 
 def _new_place(prepared: Prepared) -> Path:

@@ -14,6 +14,7 @@ from trainwright.reporting.numbers import count, duration, plain
 from trainwright.reporting.phrases import PHRASES
 from trainwright.reporting.run_documents import RunDocuments
 from trainwright.reporting.words import stop_title
+from trainwright.training.faults import fault_said
 
 _MOST_NOTES = 50
 
@@ -63,7 +64,8 @@ def learning_page(run: RunDocuments) -> LearningPage:
             reason=stop_title(event["reason"]),
             best=count(event.get("best_step")),
         )
-    notes = list(dict.fromkeys(event["text"] for event in run.events_of("note")))
+    faults = [text for event in run.events if (text := fault_said(event)) is not None]
+    notes = list(dict.fromkeys([*faults, *(event["text"] for event in run.events_of("note"))]))
     return LearningPage(
         facts, ended, learning_charts(run), [said(text, PHRASES) for text in notes[:_MOST_NOTES]]
     )
