@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
+from PIL import Image
 
 import trainwright as tw
 from trainwright.foundation.errors import DataError, UserError
@@ -82,8 +86,10 @@ def test_a_run_moves_with_its_data(
 
 
 class TestResume:
+    @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
     def test_after_ctrl_c_the_model_is_kept_and_the_run_goes_on_to_the_same_weights(
         self,
+        number: signal.Signals,
         run: tw.Run,
         rows: pl.DataFrame,
         quick: dict[str, Any],
@@ -99,7 +105,7 @@ class TestResume:
             begin(self, step, *args)
             if stop_at and step == stop_at[0]:
                 stop_at.pop(0)
-                os.kill(os.getpid(), signal.SIGINT)
+                os.kill(os.getpid(), number)
 
         monkeypatch.setattr(Checkpoints, "begin", begin_and_stop)
         stopped = _train(rows, tmp_path / "run", quick, **EVERY_STEP)
@@ -311,3 +317,45 @@ def test_a_batch_that_is_not_finite_is_named_in_the_quarantine_and_the_report(
     }
     assert "Step 5 was skipped" in found.report.read_text(encoding="utf-8")
     assert "第 5 步已跳过" in found.report.read_text(encoding="utf-8")
+
+
+def test_a_clock_that_jumps_changes_nothing(
+    run: tw.Run,
+    rows: pl.DataFrame,
+    quick: dict[str, Any],
+    weights: Weights,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    now, jumps = time.time, itertools.cycle([0, -86_400 * 365, 86_400 * 365])
+    monkeypatch.setattr(time, "time", lambda: now() + next(jumps))
+    jumped = _train(rows, tmp_path / "run", quick, **EVERY_STEP)
+    assert weights(jumped) == weights(run)
+    assert 0 < jumped.evaluation["timings"]["train"] < 600
+    assert "Infinity" not in (jumped.path / "evaluation.json").read_text()
+
+
+def test_a_picture_that_vanishes_on_the_way_is_set_aside(
+    quick: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from trainwright.features.encoding import Encoding
+
+    draw = np.random.default_rng(0)
+    for name in ("cat", "dog"):
+        (tmp_path / "data" / name).mkdir(parents=True)
+        for number in range(20):
+            pixels = draw.integers(0, 255, (8, 8, 3), dtype=np.uint8)
+            Image.fromarray(pixels).save(tmp_path / "data" / name / f"{number}.png")
+    encode_to = Encoding.encode_to
+
+    def late(self: Encoding, *arguments: Any) -> None:
+        (tmp_path / "data" / "cat" / "3.png").unlink()
+        encode_to(self, *arguments)
+
+    monkeypatch.setattr(Encoding, "encode_to", late)
+    found = tw.train(
+        tmp_path / "data", target="label", budget="3 steps", settings=quick, run=tmp_path / "run"
+    )
+    (line,) = map(json.loads, (found.path / "quarantine.jsonl").read_text().splitlines())
+    assert "3.png" in line["source"] + line["reason"]
+    assert found.finished
