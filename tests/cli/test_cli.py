@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -118,6 +120,29 @@ def test_predictions_come_row_by_row_in_every_format(
     plain = shell.succeed("predict", "run", data, "-o", "plain.csv", "--no-probabilities")
     assert plain.code == 0
     assert "churn: probability of yes" not in pl.read_csv(shell.folder / "plain.csv").columns
+
+
+def test_a_query_says_which_rows_of_a_database(shell: Shell, copied: Callable[[str], Path]) -> None:
+    copied("run")
+    with closing(sqlite3.connect(shell.folder / "shop.db")) as connection:
+        pl.DataFrame(customers()).to_pandas().to_sql("customers", connection, index=False)
+        connection.execute("CREATE TABLE orders (id)")
+        connection.commit()
+    shell.refuse("evaluate", "run", "shop.db", says=["customers, orders", "--query"])
+    query = "SELECT * FROM customers WHERE age > 50"
+    shell.succeed("predict", "run", "shop.db", "-o", "old.csv", "--query", query)
+    answer = shell.succeed("evaluate", "run", "shop.db", "--query", query, "--json")
+    assert json.loads(answer.out)["rows"] == len(pl.read_csv(shell.folder / "old.csv")) < 60
+
+
+def test_no_password_of_the_command_line_is_repeated(shell: Shell) -> None:
+    url = "postgresql://me:s3cret@host/shop"
+    for words in (
+        (url,),
+        ("predict", "run", "d.csv", url, "-o", "p.csv"),
+        ("train", "d", f"--set=data.pth={url}"),
+    ):
+        assert "s3cret" not in shell.refuse(*words, says="postgresql://me:***@host/shop")
 
 
 def test_flags_and_a_recipe_make_the_same_run(shell: Shell, data: str) -> None:

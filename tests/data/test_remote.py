@@ -11,9 +11,10 @@ import pytest
 
 from trainwright.data.media import open_media
 from trainwright.data.open import open_table
-from trainwright.data.urls import public_name
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
+from trainwright.reporting.language import said
+from trainwright.reporting.phrases import PHRASES
 
 CSV = b"a,b\n1,2\n3,4\n"
 
@@ -156,15 +157,21 @@ def test_a_package_that_is_missing_is_named() -> None:
         open_table(DataSettings(path="nosuch://bucket/d.csv"))
 
 
-@pytest.mark.parametrize(
-    ("url", "name"),
-    [
-        ("https://me:pw@host/a.csv?sig=x#y", "https://host/a.csv"),
-        ("https://host/@user/a.csv", "https://host/@user/a.csv"),
-        ("postgresql://me:p?w/x@host/db", "postgresql://host/db"),
-        ("s3://bucket/key", "s3://bucket/key"),
-        ("owner/name", "owner/name"),
-    ],
-)
-def test_names_hold_no_secrets(url: str, name: str) -> None:
-    assert public_name(url) == name
+@pytest.mark.parametrize("url", ["https://me:s3c/ret@host/d.csv", "https://host/d d.csv?token=s3c"])
+def test_an_address_that_cannot_be_used_is_not_repeated(url: str) -> None:
+    with pytest.raises(DataError, match="the address cannot be used; check it; special characters") as caught:
+        open_table(DataSettings(path=url))
+    assert "s3c" not in str(caught.value)
+
+
+def test_a_password_that_was_left_out_is_asked_for(server: str) -> None:
+    for url in (f"{server.replace('://', '://***@')}/guarded.csv", f"{server}/d.csv?key=***"):
+        with pytest.raises(DataError, match=r"the password was left out of the recipe, where \*\*\* stands"):
+            open_table(DataSettings(path=url))
+
+
+def test_what_was_left_out_is_noted(server: str) -> None:
+    assert open_table(DataSettings(path=f"{server}/d.csv")).notes == []
+    (note,) = open_table(DataSettings(path=f"{server}/d.csv?key=secret", test=f"{server}/d.csv?key=x")).notes
+    assert "without its password" in note
+    assert "密码" in said(note, PHRASES).zh

@@ -182,3 +182,14 @@ def test_a_row_that_cannot_be_read_is_null_and_says_why(
     estimator = tw.TrainwrightClassifier(size="tiny", budget="5 steps").fit(data[["photo"]], bright)
     with pytest.raises(DataError, match="row 4 cannot be read"):
         estimator.predict(torn[["photo"]])
+
+
+def test_what_is_heard_of_a_mixture_is_said(run: tw.Run) -> None:
+    views = run.evaluation["targets"]["grade"]["views"]
+    assert [view["input"] for view in views] == [None, "table", "note"]
+    assert sum(view["share"] for view in views) == pytest.approx(1)
+    page = run.report.read_text(encoding="utf-8")
+    assert "all inputs together" in page
+    assert "所有输入一起" in page
+    alone = tw.Run(run.path).model
+    assert alone.tasks["grade"].shares_ == tuple(view["share"] for view in views)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -181,6 +183,37 @@ class TestPredict:
         shutil.rmtree(unfinished / "model")
         with pytest.raises(UserError, match="trainwright resume"):
             tw.predict(unfinished, rows)
+
+
+class TestQuery:
+    @pytest.fixture
+    def database(self, rows: pl.DataFrame, tmp_path: Path) -> str:
+        """The rows in an SQLite file that has another table too."""
+        path = tmp_path / "homes.db"
+        with closing(sqlite3.connect(path)) as connection:
+            rows.to_pandas().to_sql("flats", connection, index=False)
+            connection.execute("CREATE TABLE houses (id)")
+            connection.commit()
+        return f"sqlite:///{path}"
+
+    def test_says_which_rows_of_a_database(self, run: tw.Run, rows: pl.DataFrame, database: str) -> None:
+        for verb in (tw.predict, tw.evaluate):
+            with pytest.raises(DataError, match=r"flats, houses\); set data\.query \(--query of predict"):
+                verb(run, database)
+        query = "SELECT * FROM flats LIMIT 20"
+        found = tw.predict(run, database, query=query)
+        assert_frame_equal(found, tw.predict(run, rows[:20]), rel_tol=1e-5)
+        assert_frame_equal(run.model.predict(database, query=query), found)
+        assert (
+            tw.predict(run, database, query="flats", keep=["city"])["city"].to_list()
+            == rows["city"].to_list()
+        )
+        assert tw.evaluate(run, database, query=query)["rows"] == 20
+
+    def test_is_refused_where_there_is_no_database(self, run: tw.Run, rows: pl.DataFrame) -> None:
+        for data in (rows, run.path.parents[1] / "flats.csv"):
+            with pytest.raises(UserError, match=r"a query needs.*leave"):
+                tw.predict(run, data, query="flats")
 
 
 class TestEvaluate:

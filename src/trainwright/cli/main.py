@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if debug:
             raise
-        return _say(*_explained(error))
+        sentence, code = _explained(error)
+        return _say(_without_passwords(sentence, arguments), code)
     return code
 
 
@@ -59,6 +60,16 @@ def _explained(error: Exception) -> tuple[str, int]:
         return _MEMORY, 2
     kind, what = type(error).__name__, str(error).partition("\n")[0]
     return f"This is a fault of Trainwright ({kind}: {what}); run it again with --debug and report it.", 1
+
+
+def _without_passwords(sentence: str, arguments: list[str]) -> str:
+    """Return a sentence in which words of the command line come without the passwords of their URLs."""
+    from trainwright.data.urls import redacted
+
+    for word in arguments:
+        for part in (word, word.partition("=")[2]):  # of --set=FIELD=VALUE the option alone is not repeated
+            sentence = sentence.replace(part, redacted(part)) if part else sentence
+    return sentence
 
 
 def run() -> None:

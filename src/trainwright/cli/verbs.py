@@ -32,6 +32,10 @@ RunOption = Annotated[
     typer.Option("--run", metavar="FOLDER", help="Run folder to make; by default one under runs/."),
 ]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
+QueryOption = Annotated[
+    str | None,
+    typer.Option(metavar="SQL", help="Table or SELECT, where DATA is a database."),
+]
 ModelArgument = Annotated[Path, typer.Argument(metavar="MODEL", help="Model folder or run folder.")]
 
 
@@ -109,6 +113,7 @@ def predict(
         Path,
         typer.Option("-o", "--output", metavar="FILE", help="File to write: .csv, .jsonl or .parquet."),
     ],
+    query: QueryOption = None,
     keep: Annotated[
         list[str] | None,
         typer.Option(metavar="COLUMN", help="Column of DATA to copy; repeat for several."),
@@ -119,7 +124,8 @@ def predict(
     """Predict for the rows of DATA."""
     from trainwright.workshop.predict import predict as verb
 
-    _print(verb(model, data, output, probabilities=probabilities, keep=keep or (), quiet=quiet))
+    made = verb(model, data, output, query=query, probabilities=probabilities, keep=keep or (), quiet=quiet)
+    _print(made)
 
 
 @app.command()
@@ -128,12 +134,13 @@ def evaluate(
     data: Annotated[
         str, typer.Argument(metavar="DATA", help="Rows with the target: file, folder, glob or URL.")
     ],
+    query: QueryOption = None,
     as_json: JsonFlag = False,
 ) -> None:
     """Judge a model on rows that it has not seen."""
     from trainwright.workshop.evaluate import evaluate as verb
 
-    found = verb(model, data)
+    found = verb(model, data, query=query)
     if as_json:
         _print_json(found)
         return

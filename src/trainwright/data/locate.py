@@ -11,25 +11,24 @@ from urllib.parse import quote, unquote
 from trainwright.data.archive import is_archive, unpack
 from trainwright.data.remote import fetch
 from trainwright.data.source import Place
-from trainwright.data.urls import public_name, scheme_of
+from trainwright.data.urls import LEFT_OUT, has_password, is_database, is_left_out, public_name, scheme_of
 from trainwright.foundation.errors import DataError, nearest
-
-_DATABASES = frozenset(
-    {"sqlite", "postgresql", "postgres", "mysql", "mariadb", "mssql", "oracle", "duckdb", "snowflake"}
-    | {"bigquery", "redshift", "cockroachdb", "clickhouse", "trino", "presto", "databricks"}
-)
-"""First words of database URLs."""
 
 _SQLITE_URL = re.compile(r"(sqlite:///?)([^?]*)(.*)", re.IGNORECASE | re.DOTALL)
 
 _HUB = "hf://datasets/"
+
+_PASSWORD_NOTE = (
+    f"The run, its model and its report hold the URL of the data without its password: {LEFT_OUT} stands in"
+    " its place."
+)
 
 
 def source_of(location: str) -> str | None:
     """Return "sql" or "hub" for locations that are no files, else None."""
     if "://" not in location:
         return None
-    if scheme_of(location).split("+")[0] in _DATABASES:
+    if is_database(scheme_of(location)):
         return "sql"
     if location.startswith(_HUB) and "." not in location.rsplit("/", 1)[-1]:
         return "hub"
@@ -40,11 +39,13 @@ def database(location: str, base: Path) -> Place:
     """Return the place of a database URL; an SQLite one becomes a path.
 
     Raises:
-        DataError: there is no such SQLite file.
+        DataError: there is no such SQLite file, or the password is left out and can come from nowhere else.
     """
     name = public_name(location)
     if scheme_of(location) != "sqlite":
-        return Place(location, name, None)
+        if is_left_out(location) and not _finds_password(location):
+            raise _left_out(name, "write it in that place, or $NAME for a variable of the environment")
+        return Place(location, name, None, _notes(location))
     path = _under(base, unquote(location.partition("://")[2].removeprefix("/").partition("?")[0]))
     if not path.is_file():
         raise _missing(path, name)
@@ -55,12 +56,15 @@ def locate(location: str, base: Path) -> list[Place]:
     """Return the files and folders of a path, a glob or a URL; archives are unpacked.
 
     Raises:
-        DataError: there is nothing there.
+        DataError: there is nothing there, or the password of the URL is left out.
     """
     if "://" in location:
+        name = public_name(location)
+        if is_left_out(location):
+            raise _left_out(name, "write it in that place again")
         path = fetch(location)
         root = str(path) if path.is_dir() else location.partition("?")[0].rpartition("/")[0]
-        return [_unpacked(Place(str(path), public_name(location), root))]
+        return [_unpacked(Place(str(path), name, root, _notes(location)))]
     path = _under(base, location)
     if not path.exists() and glob.has_magic(location):
         found = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns)
@@ -90,6 +94,22 @@ def seen_from(folder: Path, location: str, base: Path) -> str:
     except ValueError:  # another drive on Windows
         seen = str(base.resolve() / written)
     return f"{before}{quote(seen) if sqlite else seen}{after}"
+
+
+def _finds_password(location: str) -> bool:
+    """Return whether the client of a database looks for a password in PGPASSWORD and ~/.pgpass."""
+    kind, _, driver = scheme_of(location).partition("+")
+    return kind in {"postgresql", "postgres", "cockroachdb"} and driver in {"", "psycopg", "psycopg2"}
+
+
+def _notes(location: str) -> tuple[str, ...]:
+    return (_PASSWORD_NOTE,) if has_password(location) else ()
+
+
+def _left_out(name: str, fix: str) -> DataError:
+    return DataError(
+        f"the password was left out of the recipe, where {LEFT_OUT} stands for it", where=name, fix=fix
+    )
 
 
 def _under(base: Path, location: str) -> Path:

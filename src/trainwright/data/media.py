@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path, PurePosixPath
 
 from trainwright.data.remote import download_bytes
-from trainwright.data.urls import REMOTE, scheme_of
+from trainwright.data.urls import REMOTE, public_name, redacted, scheme_of
 from trainwright.foundation.errors import DataError
 
 MAX_BYTES = 256 * 2**20
@@ -86,7 +86,9 @@ def _below(root: str, value: str) -> str:
     path = PurePosixPath(value)
     if path.is_absolute() or ".." in path.parts:
         raise DataError(
-            f"the path '{value}' leaves the data folder", where=root, fix="use paths inside the folder"
+            f"the path '{value}' leaves the data folder",
+            where=public_name(root),
+            fix="use paths inside the folder",
         )
     return f"{root.rstrip('/')}/{value}"
 
@@ -100,7 +102,7 @@ def _fetch(url: str, root: str | None, max_bytes: int, timeout: float) -> bytes:
 
 
 def _shown(value: str | bytes) -> str:
-    return value if isinstance(value, str) else f"{len(value):,} bytes"
+    return redacted(value) if isinstance(value, str) else f"{len(value):,} bytes"
 
 
 def _too_large(value: str | bytes, max_bytes: int) -> DataError:

@@ -14,7 +14,7 @@ from urllib.parse import unquote, urlsplit, urlunsplit
 
 from trainwright.data.cache import prune
 from trainwright.data.transfer import CONNECT_SECONDS, broken_off, save, unreachable
-from trainwright.data.urls import public_name, without_password
+from trainwright.data.urls import has_password, public_name
 from trainwright.foundation.errors import DataError, UserError
 from trainwright.foundation.hashing import json_hash
 from trainwright.foundation.paths import cache_folder, whole_folder, write_json
@@ -65,9 +65,13 @@ def opened_http(url: str, timeout: float) -> Iterator[Any]:
     except http.client.IncompleteRead as error:
         raise broken_off(url) from error
     except (http.client.HTTPException, ValueError, UnicodeError) as error:
-        raise DataError(
-            f"the address cannot be used ({without_password(str(error), url)})", where=name, fix="check it"
-        ) from error
+        if has_password(url):  # the words of the error may show a part of it
+            raise DataError(
+                "the address cannot be used",
+                where=name,
+                fix="check it; special characters of a password are written as %2F for / and %40 for @",
+            ) from error
+        raise DataError(f"the address cannot be used ({error})", where=name, fix="check it") from error
 
 
 def _request(url: str) -> urllib.request.Request:

@@ -103,6 +103,11 @@ def open_place(place: Place, settings: DataSettings, memory: Memory) -> Table:
     if not head.strip(b" \t\r\n\xef\xbb\xbf"):
         raise DataError("the file is empty", where=place.name, fix="give a file with rows")
     word = _format_of(place, head) if settings.format == "auto" else settings.format
+    # Validation and test rows may lie in files beside a database.
+    if settings.query is not None and word != "sql" and not (settings.validation or settings.test):
+        raise DataError(
+            "a query needs a database, and this is none", where=place.name, fix="leave the query out"
+        )
     try:
         return SOURCES[word].open(place, settings, memory)
     except PermissionError as error:

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
 _MOST_LINES = 24
 _MOST_METRICS = 8
 _MOST_REASONS = 3
-_MOST_OF_COLUMNS = 6
-_MOST_NAMES = 3
+_MOST_COUNTS = 6
 _MOST_SETTINGS = 40
 _STYLES = {"better": "green", "as good": "yellow", "worse": "red"}
 _ORDER = ("target", "input", "left out")
@@ -53,42 +52,21 @@ def data_summary(data: Mapping[str, Any]) -> Group:
         lines.append(_text(f"Set aside: {count(quarantined['count'])} rows ({reasons})", style="yellow"))
     notes = [*(split.get("notes") or []), *(data.get("notes") or [])]
     lines += [_text(f"Note: {clip(note, 300)}", style="dim") for note in notes[:_MOST_REASONS]]
-    lines += _some(_column_notes(data.get("column_notes") or {}), "dim")
     counted = [
         f"{count(number_of)} values in column '{clip(column, 40)}': {word}."
         for column, what in (data.get("counts") or {}).items()
         for word, number_of in what.items()
     ]
-    lines += _some(counted, "yellow")
+    lines += [_text(line, style="yellow") for line in counted[:_MOST_COUNTS]]
+    more = []
+    if len(counted) > _MOST_COUNTS:
+        more.append(f"{count(len(counted) - _MOST_COUNTS)} more lines like these")
+    if noted := len(data.get("column_notes") or {}):
+        more.append(f"notes on {count(noted)} {'column' if noted == 1 else 'columns'}")
+    if more:
+        said = " and ".join(more)
+        lines.append(_text(f"{said[0].upper()}{said[1:]} will stand in the report.", style="dim"))
     return Group(*lines)
-
-
-def _some(lines: Sequence[str], style: str) -> list[Text]:
-    """Return the first of some lines about columns, and how many more there are."""
-    shown = [_text(line, style=style) for line in lines[:_MOST_OF_COLUMNS]]
-    if len(lines) > _MOST_OF_COLUMNS:
-        left = len(lines) - _MOST_OF_COLUMNS
-        shown.append(_text(f"And {count(left)} more lines like these in the report."))
-    return shown
-
-
-def _column_notes(notes: Mapping[str, Sequence[str]]) -> list[str]:
-    """Return a line for each note with the columns that have it: what holds for many is said once."""
-    columns: dict[str, list[str]] = {}
-    for column, its_notes in notes.items():
-        for note in its_notes:
-            columns.setdefault(note, []).append(column)
-    return [f"Note on {_called(names)}: {clip(note, 300)}" for note, names in columns.items()]
-
-
-def _called(columns: Sequence[str]) -> str:
-    """Return columns by name: `columns 'a', 'b', 'c' and 9 more`."""
-    shown = [f"'{clip(name, 40)}'" for name in columns[:_MOST_NAMES]]
-    if len(columns) == 1:
-        return f"column {shown[0]}"
-    left = len(columns) - len(shown)
-    last = f"{count(left)} more" if left else shown.pop()
-    return f"columns {', '.join(shown)} and {last}"
 
 
 def schema_table(columns: Sequence[Mapping[str, Any]]) -> Table:

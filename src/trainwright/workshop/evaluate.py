@@ -16,12 +16,13 @@ from trainwright.workshop.predict import load_model
 from trainwright.workshop.run import Run
 
 
-def evaluate(model: Model | Run | str | Path, data: Any) -> dict[str, Any]:
+def evaluate(model: Model | Run | str | Path, data: Any, *, query: str | None = None) -> dict[str, Any]:
     """Judge a model on rows that it was not trained on.
 
     Args:
         model: a model, a run, or the folder of either.
         data: file, folder, glob, URL or frame with the input columns and the target.
+        query: table or SELECT, where the data is a database.
 
     Returns:
         {"data", "rows", "set_aside", "targets": {target: {"metric", "metrics": {metric: {"value", "low",
@@ -31,7 +32,7 @@ def evaluate(model: Model | Run | str | Path, data: Any) -> dict[str, Any]:
         DataError: a column is missing, or no row has a target.
     """
     loaded = load_model(model)
-    table = open_data(data)
+    table = open_data(data, query)
     loaded.check_columns(table, targets=True)
     scores: dict[str, list[Any]] = {name: [] for name in loaded.tasks}
     truth: dict[str, list[Any]] = {name: [] for name in loaded.tasks}

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.data.infer import infer_schema
+from trainwright.data.urls import LEFT_OUT, redacted_settings
 from trainwright.foundation.errors import UserError
 from trainwright.foundation.paths import write_atomic
 from trainwright.recipe.recipe import FeatureSettings, Recipe
@@ -63,7 +64,10 @@ def init(
         comments["inputs" if column.role == "input" else "targets", column.name] = column.reason + others
     if left_out:
         comments["inputs",] = "Left out: " + "; ".join(left_out)
-    filled: Recipe = recipe.model_copy(update={"inputs": inputs, "targets": targets})
+    data_shown = redacted_settings(recipe.data)
+    if data_shown != recipe.data:
+        comments["data", "path"] = f"Its password is left out: {LEFT_OUT} stands in its place."
+    filled: Recipe = recipe.model_copy(update={"data": data_shown, "inputs": inputs, "targets": targets})
     text = commented_recipe(filled, comments)
     if output is not None:
         write_atomic(Path(output), text)

@@ -175,7 +175,7 @@ def _judge_target(
     sliced = list(dict.fromkeys([*settings.slices, *sliced]))
     validation = prepared.split.indices["validation"]
     coverage = settings.coverage
-    return judge(
+    document = judge(
         sample_of(task, target[index], scores, coverage=coverage),
         settings=settings,
         metrics=task.metrics,
@@ -192,6 +192,15 @@ def _judge_target(
         contributions=_contributions(model, name, task, prepared, index),
         seed=model.recipe.seed,
     )
+    return document | {"views": _views(model, task)}
+
+
+def _views(model: Model, task: Task) -> list[dict[str, Any]]:
+    """Return how much each view of the inputs counts: {"input": a name, "table" or None for all, "share"}."""
+    seen = [None, *(group.name for group in model.network.groups)]
+    return [
+        {"input": name, "share": share} for name, share in zip(seen, task.shares_, strict=bool(task.shares_))
+    ]
 
 
 def _simple_models(

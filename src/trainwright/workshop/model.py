@@ -14,10 +14,11 @@ from trainwright.data.batch_plan import plan_batches
 from trainwright.data.encoded import Array, EncodedRows
 from trainwright.data.open import open_table
 from trainwright.data.table import Table
+from trainwright.data.urls import redacted_settings
 from trainwright.features.base import Context
 from trainwright.features.encoding import Encoding
 from trainwright.foundation.devices import choose_device, num_cpus
-from trainwright.foundation.errors import DataError, ModelFolderError, nearest
+from trainwright.foundation.errors import DataError, ModelFolderError, UserError, nearest
 from trainwright.foundation.paths import write_atomic, write_json
 from trainwright.recipe.recipe import DataSettings, Recipe
 
@@ -103,7 +104,10 @@ class Model:
         return cls(recipe, encoding, tasks, network.to(choose_device(device)), path=folder)
 
     def save(self, folder: Path) -> None:
-        """Write weights, transforms, tasks and recipe into a folder; card and manifest come after."""
+        """Write weights, transforms, tasks and recipe into a folder; card and manifest come after.
+
+        The recipe is written without the passwords of its URLs.
+        """
         from safetensors.torch import save_file
 
         from trainwright.recipe.writer import dump_recipe
@@ -117,7 +121,9 @@ class Model:
         self.encoding.save(folder)
         write_json(folder / "tasks.json", {name: task.state() for name, task in self.tasks.items()})
         # With the shape of a pretrained encoder written out: loading needs no checkpoint.
-        whole = self.recipe.model_copy(update={"model": self.network.architecture()})
+        whole = self.recipe.model_copy(
+            update={"data": redacted_settings(self.recipe.data), "model": self.network.architecture()}
+        )
         write_atomic(folder / "recipe.yaml", dump_recipe(whole))
 
     @property
@@ -125,18 +131,19 @@ class Model:
         """Where the network is."""
         return next(self.network.parameters()).device
 
-    def predict(self, data: Any, *, probabilities: bool = True) -> Any:
+    def predict(self, data: Any, *, query: str | None = None, probabilities: bool = True) -> Any:
         """Predict for a frame, file, folder or anything else that `train` takes.
 
         Args:
             data: rows with at least the input columns; others are ignored.
+            query: table or SELECT, where the data is a database.
             probabilities: also return a probability for each class, and an interval for each number.
 
         Returns:
             One row for each row given, in the same order: a pandas frame for a pandas frame, else a polars
             one. Rows that cannot be read are null; a column `not predicted` then says why.
         """
-        table = open_data(data)
+        table = open_data(data, query)
         frames = [frame for frame, _ in self.predict_chunks(table, probabilities=probabilities)]
         return handed_back(pl.concat(frames), data)
 
@@ -256,10 +263,12 @@ def handed_back(predictions: pl.DataFrame, data: Any) -> Any:
     return predictions
 
 
-def open_data(data: Any) -> Table:
-    """Open what a verb was given: a path, several paths, or a frame."""
+def open_data(data: Any, query: str | None = None) -> Table:
+    """Open what a verb was given: a path, several paths, or a frame; of a database the rows of a query."""
     if isinstance(data, Path):
         data = str(data)
     if isinstance(data, str) or (isinstance(data, list | tuple) and data and isinstance(data[0], str)):
-        return open_table(DataSettings(path=data if isinstance(data, str) else tuple(data)))
+        return open_table(DataSettings(path=data if isinstance(data, str) else tuple(data), query=query))
+    if query is not None:
+        raise UserError("a query needs a database, and this is a frame", fix="leave the query out")
     return open_table(data)

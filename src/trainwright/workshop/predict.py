@@ -29,6 +29,7 @@ def predict(
     data: Any,
     output: str | Path | None = None,
     *,
+    query: str | None = None,
     probabilities: bool = True,
     keep: Sequence[str] = (),
     quiet: bool = True,
@@ -39,6 +40,7 @@ def predict(
         model: a model, a run, or the folder of either.
         data: file, folder, glob, URL or frame with at least the columns that the model was trained on.
         output: file to write, .csv, .jsonl or .parquet; it is written chunk by chunk, whatever its size.
+        query: table or SELECT, where the data is a database.
         probabilities: also give a probability for each class, and an interval for each number.
         keep: columns of the data to copy in front of the predictions; a target comes as `stars: true`.
         quiet: do not say on standard error what was noticed.
@@ -56,8 +58,8 @@ def predict(
         _check_output(Path(output), data)
     loaded = load_model(model)
     if output is None and not keep:
-        return loaded.predict(data, probabilities=probabilities)
-    table = open_data(data)
+        return loaded.predict(data, query=query, probabilities=probabilities)
+    table = open_data(data, query)
     loaded.check_columns(table)
     keep = list(dict.fromkeys(keep))
     _check_kept(keep, table, None if output is None else Path(output))

@@ -12,6 +12,7 @@ import polars as pl
 from trainwright.data.locate import seen_from
 from trainwright.data.splits.parts import PARTS
 from trainwright.data.table import Table
+from trainwright.data.urls import redacted_settings
 from trainwright.foundation.devices import environment
 from trainwright.foundation.paths import write_atomic, write_json
 from trainwright.recipe.recipe import DataSettings, Recipe
@@ -24,6 +25,8 @@ def write_start(
     place: Path, recipe: Recipe, prepared: Prepared, *, in_memory: bool, base: Path | None
 ) -> None:
     """Write what is known before training; the recipe last: a folder with one has all the rest.
+
+    No password is written: this process has read the data, and whoever reads it again gives it again.
 
     Args:
         place: the run folder.
@@ -49,7 +52,8 @@ def write_start(
         place / "split.npz",
         lambda stream: np.savez_compressed(stream, training=training, validation=validation, test=test),
     )
-    write_atomic(place / "recipe.yaml", dump_recipe(recipe, full=True))
+    shown = recipe.model_copy(update={"data": redacted_settings(recipe.data)})
+    write_atomic(place / "recipe.yaml", dump_recipe(shown, full=True))
 
 
 def _write(path: Path, write: Callable[[io.BytesIO], object]) -> None:

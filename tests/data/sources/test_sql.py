@@ -3,6 +3,7 @@ from __future__ import annotations
 import decimal
 import sqlite3
 import uuid
+from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,6 @@ from trainwright.data.open import open_table
 from trainwright.data.plain import series_of
 from trainwright.data.sources import sql
 from trainwright.data.table import Table
-from trainwright.data.urls import has_password, without_password
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
 
@@ -62,7 +62,10 @@ def test_queries(shop: Path, query: str) -> None:
     ("query", "expected"),
     [
         ("sale", "there is no table 'sale'; did you mean 'sales'"),
-        ("DELETE FROM sales", "the query does not read rows; set data.query to a table or to a SELECT"),
+        (
+            "DELETE FROM sales",
+            "the query does not read rows; set data.query (--query of predict and evaluate)",
+        ),
         ("SELECT price FROM missing", "the database cannot be read (no such table: missing)"),
         ("SELECT 1; DROP TABLE sales", "the database cannot be read"),
         (
@@ -156,13 +159,43 @@ def test_a_port_that_is_no_number_may_be_a_part_of_the_password() -> None:
     assert "s3c" not in str(caught.value)
 
 
-def test_only_passwords_that_are_written_out_are_told_of() -> None:
-    assert has_password("postgresql://me:secret@host/shop")
-    assert has_password("postgresql://me:$ecret!@host/shop")
-    assert not has_password("postgresql://me:$SECRET@host/shop")
-    assert not has_password("postgresql://me:${SECRET}@host/shop")
-    assert not has_password("postgresql://me@host/shop")
-    assert without_password("no host 'ret@host'", "postgresql://me:sec@ret@host/shop") == "no host '***@host'"
+@pytest.mark.parametrize(
+    ("url", "asked"),
+    [
+        ("postgresql://me:***@host/shop", "postgresql://me@host/shop"),
+        ("postgresql+psycopg2://me@host/shop?password=***&sslmode=require", "sslmode=require"),
+        ("postgresql://me@host/shop?sslmode=require&sslpassword=***", "shop?sslmode=require"),
+    ],
+)
+def test_a_password_that_was_left_out_is_looked_for_by_the_client(
+    monkeypatch: pytest.MonkeyPatch, url: str, asked: str
+) -> None:
+    def frames(reading: Any, url: str, query: str | None) -> Iterator[pl.DataFrame]:
+        assert url.endswith(asked.removeprefix("postgresql"))
+        assert "***" not in url
+        yield pl.DataFrame({"x": [1]})
+
+    monkeypatch.setattr(sql, "_server_frames", frames)
+    table = read(url, query="sales")
+    assert table.num_rows == 1
+    assert "without its password" in table.notes[0]
+
+
+def test_where_no_client_looks_for_it_the_sentence_says_what_to_do() -> None:
+    for url in ("mysql://me:***@host/shop", "postgresql+pg8000://me:***@host/shop"):
+        with pytest.raises(
+            DataError, match=r"host/shop: the password was left out of the recipe.*\$NAME for a variable"
+        ):
+            read(url, query="sales")
+
+
+def test_a_server_that_wants_the_password_that_was_left_out() -> None:
+    pytest.importorskip("sqlalchemy")
+    pytest.importorskip("psycopg")
+    with pytest.raises(
+        DataError, match=r"cannot be read \(.*\), and the password was left out of the recipe; set PGPASSWORD"
+    ):
+        read("postgresql://me:***@127.0.0.1:1/shop", query="sales")
 
 
 @pytest.mark.parametrize("password", ["s3cret", "p%40ss", "we?ird/p#ss"])

@@ -19,7 +19,7 @@ from trainwright.data.collect import Reading, collect, file_key
 from trainwright.data.plain import column_names, series_of
 from trainwright.data.source import SOURCES, Memory, Place, Source, begins
 from trainwright.data.table import Table
-from trainwright.data.urls import has_password, without_password
+from trainwright.data.urls import is_left_out, without_mark, without_password
 from trainwright.foundation.errors import DataError, did_you_mean
 from trainwright.foundation.hashing import json_hash
 from trainwright.recipe.recipe import DataSettings
@@ -31,10 +31,7 @@ _READS = re.compile(
     r"\s*(?:--[^\n]*\n\s*|/\*.*?\*/\s*)*\(*\s*(select|with|values|table|from)\b", re.IGNORECASE | re.DOTALL
 )
 _NAME = re.compile(r"[\w.$]+", re.UNICODE)
-_PASSWORD_NOTE = (
-    "The run, its model and its report hold the URL of the database with its password; write $NAME for it,"
-    " which is read from the environment."
-)
+_SAY_QUERY = "set data.query (--query of predict and evaluate) to a table or to a SELECT"
 _SQLITE_FILE = b"SQLite format 3\0"
 
 
@@ -55,9 +52,8 @@ def open_sql(place: Place, settings: DataSettings, memory: Memory) -> Table:
         return collect(reading, _sqlite_frames(reading, settings.query), key=key, memory=memory)
     # A server cannot say when its rows last changed: nothing cached is used again.
     key = json_hash(["sql", place.name, settings.query, time.time_ns()])
-    if has_password(place.location):
-        reading.notes.append(_PASSWORD_NOTE)
-    url = _with_driver(os.path.expandvars(place.location))
+    url = os.path.expandvars(place.location)
+    url = _with_driver(without_mark(url) if is_left_out(url) else url)
     return collect(reading, _server_frames(reading, url, settings.query), key=key, memory=memory)
 
 
@@ -91,7 +87,7 @@ def _statement(query: str | None, tables: list[str], place: Place, quoted: Calla
             raise DataError(
                 f"it is not said which rows to read (its tables: {shown})",
                 where=place.name,
-                fix="set data.query to a table or to a SELECT",
+                fix=_SAY_QUERY,
             )
         query = tables[0]
     if query in tables:
@@ -102,9 +98,7 @@ def _statement(query: str | None, tables: list[str], place: Place, quoted: Calla
         raise DataError(
             f"there is no table '{query}'", where=place.name, fix=did_you_mean(query, tables or ["a SELECT"])
         )
-    raise DataError(
-        "the query does not read rows", where=place.name, fix="set data.query to a table or to a SELECT"
-    )
+    raise DataError("the query does not read rows", where=place.name, fix=_SAY_QUERY)
 
 
 def _frames(reading: Reading, columns: list[str], batches: Iterator[Any]) -> Iterator[pl.DataFrame]:
@@ -136,12 +130,14 @@ def _server_frames(reading: Reading, url: str, query: str | None) -> Iterator[pl
         raise DataError(
             "its port is not a number",
             where=place.name,
-            fix="check data.path; special characters of a password are written as %2F for / and %40 for @",
+            fix="check the URL; special characters of a password are written as %2F for / and %40 for @",
         ) from error
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise _failed(place, without_password(str(error), url)) from error
+    connected = False
     try:
         with engine.connect() as connection:  # leaving it rolls back
+            connected = True
             if engine.dialect.name == "postgresql":
                 connection.execution_options(postgresql_readonly=True)
             statement = _server_statement(sqlalchemy.inspect(connection), query, place)
@@ -152,8 +148,15 @@ def _server_frames(reading: Reading, url: str, query: str | None) -> Iterator[pl
             result = streaming.exec_driver_sql(statement)
             yield from _frames(reading, list(result.keys()), result.partitions(_ROWS))
     except sqlalchemy.exc.SQLAlchemyError as error:
-        reason = str(getattr(error, "orig", None) or error)
-        raise _failed(place, without_password(reason, url)) from error
+        reason = without_password(str(getattr(error, "orig", None) or error), url)
+        if not connected and is_left_out(place.location):
+            raise DataError(
+                f"the database cannot be read ({_first_line(reason)}), and the password was left out of the"
+                " recipe",
+                where=place.name,
+                fix="set PGPASSWORD, or write it into ~/.pgpass",
+            ) from error
+        raise _failed(place, reason) from error
     finally:
         engine.dispose()
 
@@ -188,12 +191,16 @@ def _connect_args(url: str) -> dict[str, int]:
 
 
 def _failed(place: Place, reason: str) -> DataError:
-    first = " ".join(reason.strip().splitlines()[0].split()) if reason.strip() else "no reason given"
     return DataError(
-        f"the database cannot be read ({first.rstrip('.')})",
+        f"the database cannot be read ({_first_line(reason)})",
         where=place.name,
-        fix="check data.path and data.query",
+        fix="check its address and the query",
     )
+
+
+def _first_line(reason: str) -> str:
+    first = " ".join(reason.strip().splitlines()[0].split()) if reason.strip() else "no reason given"
+    return first.rstrip(".")
 
 
 SOURCES.register("sql")(

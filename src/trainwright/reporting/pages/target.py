@@ -58,6 +58,7 @@ class TargetPage:
     worst: Sequence[Example]
     doubtful: Sequence[Example]
     contributions: Sequence[Chart]
+    views: Sequence[tuple[Message, str]]
 
 
 def target_pages(run: RunDocuments) -> list[TargetPage]:
@@ -100,7 +101,16 @@ def _target_page(prefix: str, name: str, evaluation: Mapping[str, Any], budget: 
         worst=example_cards(worst, budget),
         doubtful=example_cards(examples.get("doubtful") or [], budget),
         contributions=_those_there(contribution_chart(prefix, evaluation)),
+        views=[
+            (_view_title(view["input"]), percent(view["share"])) for view in evaluation.get("views") or []
+        ],
     )
+
+
+def _view_title(name: str | None) -> Message:
+    if name is None:
+        return both("all inputs together")
+    return both("the columns of the table") if name == "table" else both("{input} alone", input=name)
 
 
 def _those_there(chart: Chart | None) -> list[Chart]:
