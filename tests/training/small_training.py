@@ -11,6 +11,7 @@ from torch import nn
 
 from trainwright.data.batch_plan import BatchPlan, plan_batches
 from trainwright.data.encoded import Batch, EncodedRows
+from trainwright.foundation.ranks import ALONE, Ranks
 from trainwright.tasks.base import Loss
 from trainwright.training.checkpoint import Checkpoints
 from trainwright.training.events import EventLog, read_events
@@ -81,7 +82,8 @@ def run(
         asked += 1
         return stop_at is not None and asked > stop_at
 
-    events = EventLog(folder / "events.jsonl")
+    ranks: Ranks = more.pop("ranks", ALONE)
+    events = EventLog(folder / ("events.jsonl" if ranks.is_first else f"events-{ranks.rank}.jsonl"))
     trainer = Trainer(
         net,
         [ParameterGroup(dict(net.named_parameters()), 0.01)],
@@ -90,9 +92,10 @@ def run(
         more.pop("evaluate", judge),
         settings,
         events,
-        Checkpoints(folder / "checkpoints"),
+        Checkpoints(folder / "checkpoints") if ranks.is_first else None,
         stop,
         more.pop("on_progress", None),
+        ranks,
     )
     try:
         outcome = trainer.run()

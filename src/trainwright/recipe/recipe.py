@@ -238,6 +238,12 @@ class TrainingSettings(Settings):
         ge=0,
         description="Evaluations without progress before stopping; 0 never stops; chosen by the model.",
     )
+    devices: int = Field(
+        default=1,
+        ge=1,
+        description="Processes on this machine that train together, one for each GPU or each share of the "
+        "cores; a step learns from the same rows whatever their number.",
+    )
     device: Text = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto", description="Arithmetic of the model; bfloat16 on CUDA, float32 elsewhere."

@@ -19,6 +19,8 @@ from torch import Tensor
 
 from trainwright.foundation.hashing import file_sha256
 from trainwright.foundation.paths import whole_folder, write_json
+from trainwright.foundation.random import stream_seed
+from trainwright.foundation.ranks import Ranks
 
 
 class Checkpoints:
@@ -122,8 +124,27 @@ def random_states() -> dict[str, Tensor]:
     return states
 
 
-def set_random_states(tensors: Mapping[str, Tensor]) -> None:
-    """Put back what `random_states` gave."""
-    torch.set_rng_state(tensors["random/cpu"])
-    if "random/cuda" in tensors and torch.cuda.is_available():
-        torch.cuda.set_rng_state(tensors["random/cuda"])
+def gathered_states(ranks: Ranks) -> dict[str, Tensor]:
+    """Return the states of all processes, those of the others with their rank: "random/cpu.1"."""
+    own = random_states()
+    if ranks.size == 1:
+        return own
+    import torch.distributed as dist
+
+    every: list[dict[str, Tensor]] = [{} for _ in range(ranks.size)]
+    dist.all_gather_object(every, own)
+    others = {
+        f"{name}.{rank}": state for rank, states in enumerate(every) if rank for name, state in states.items()
+    }
+    return every[0] | others
+
+
+def set_random_states(tensors: Mapping[str, Tensor], ranks: Ranks, *, seed: int, step: int) -> None:
+    """Put back what `gathered_states` gave; a process that was not there then gets a seed of its own."""
+    suffix = f".{ranks.rank}" if ranks.rank else ""
+    if f"random/cpu{suffix}" not in tensors:
+        torch.manual_seed(stream_seed(seed, "training", ranks.rank, step))
+        return
+    torch.set_rng_state(tensors[f"random/cpu{suffix}"])
+    if f"random/cuda{suffix}" in tensors and torch.cuda.is_available():
+        torch.cuda.set_rng_state(tensors[f"random/cuda{suffix}"])

@@ -56,6 +56,15 @@ def _cut(batch: Array, parts: int) -> list[Array]:
     return [batch[start:end] for start, end in pairwise(ends)]
 
 
+def running_statistics(model: nn.Module) -> list[Tensor]:
+    """Return the statistics that forward passes in training move: those of batch norm."""
+    return [
+        buffer
+        for name, buffer in model.named_buffers()
+        if name.rpartition(".")[2] in {"running_mean", "running_var"}
+    ]
+
+
 @dataclass
 class FiniteGuard:
     """Keeps steps whose loss or gradient is not finite from doing harm, without asking the device each time.
@@ -76,11 +85,7 @@ class FiniteGuard:
     _kept: list[Tensor] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._statistics = [
-            buffer
-            for name, buffer in self.model.named_buffers()
-            if name.rpartition(".")[2] in {"running_mean", "running_var"}
-        ]
+        self._statistics = running_statistics(self.model)
 
     def before(self) -> None:
         """Remember the running statistics that a forward pass will move."""

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 from trainwright.data.batch_plan import BatchPlan
 from trainwright.data.encoded import Array, Batch
 from trainwright.foundation.errors import UserError
-from trainwright.training.checkpoint import Checkpoints, random_states, set_random_states
-from trainwright.training.faults import FiniteGuard, halved, is_out_of_memory
+from trainwright.foundation.ranks import ALONE, Ranks
+from trainwright.training.checkpoint import Checkpoints, gathered_states, set_random_states
+from trainwright.training.faults import FiniteGuard, halved, is_out_of_memory, running_statistics
 from trainwright.training.optimizers import OPTIMIZERS, Optimizer, ParameterGroup
 from trainwright.training.schedules import PLATEAU_FACTOR, SCHEDULES, rate
 
@@ -170,6 +171,7 @@ class Trainer:
         checkpoints: where to save; None saves nothing.
         stop_requested: asked before every step; True ends training cleanly.
         on_progress: called before every epoch with the share of steps done (gradual unfreezing).
+        ranks: the processes that train together; only the first has events and writes checkpoints.
     """
 
     model: nn.Module
@@ -182,6 +184,7 @@ class Trainer:
     checkpoints: Checkpoints | None = None
     stop_requested: Callable[[], bool] = lambda: False
     on_progress: Callable[[float], None] | None = None
+    ranks: Ranks = ALONE
     _best: dict[str, Tensor] = field(default_factory=dict)
     _ema: dict[str, Tensor] = field(default_factory=dict)
 
@@ -209,11 +212,12 @@ class Trainer:
         plan, planned = None, -1
         self.model.train()
         while position.step < settings.steps:
-            if self.stop_requested():
-                reason = "interrupted"
-                break
-            if settings.deadline is not None and time.monotonic() - began > settings.deadline:
-                reason = "budget"
+            stop, late = self.ranks.any_of(
+                self.stop_requested(),
+                settings.deadline is not None and time.monotonic() - began > settings.deadline,
+            )
+            if stop or late:
+                reason = "interrupted" if stop else "budget"
                 break
             if plan is None or planned != position.epoch:
                 plan, planned = self.batches.plan(position.epoch), position.epoch
@@ -251,12 +255,13 @@ class Trainer:
                 if settings.patience and position.stale >= settings.patience:
                     reason = "early stopping"
                     break
-            if self.checkpoints is not None and time.monotonic() - saved > settings.checkpoint_seconds:
+            (due,) = self.ranks.any_of(time.monotonic() - saved > settings.checkpoint_seconds)
+            if due:
                 self._save(position)
                 saved = time.monotonic()
         self._guard.settle()
         if reason in {"interrupted", "budget"}:
-            if self.checkpoints is not None and position.step:
+            if position.step:
                 self._save(position)
             if position.step % settings.evaluate_every:
                 position = self._judge(position)
@@ -292,6 +297,8 @@ class Trainer:
         settings = self.settings
         self._guard.before()
         total, rows, split = self._gradients(window, position)
+        self.ranks.add_up(total)
+        self.ranks.add_up_gradients([p for group in self.groups for p in group.params.values()])
         gradients = self.optimizer.gradients()
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
         skip = self._guard.check(position.step + 1, rows, total, norm)
@@ -309,46 +316,54 @@ class Trainer:
         """Add up the gradients of a window; return its loss, the rows of each micro-batch, and the split.
 
         Where memory runs out, micro-batches are halved and the window is done again: the loss is the same,
-        because it is sum / count over the window.
+        because it is sum / count over the window, whatever its parts and whichever process does them.
         """
-        split = position.split
+        settings = self.settings
+        split, largest = position.split, max(map(len, window))
         while True:
+            shares = [self.ranks.share(part) for part in halved(window, split)]
+            batches = [self.batches.batch(rows).to(self.device) for rows in shares]
+            lack: Exception | None = None
+            total = torch.zeros((), device=self.device)
+            counts = torch.stack([self.objective.count(batch) for batch in batches]).sum(dim=0)
+            counts = self.ranks.add_up(counts).clamp(min=1e-12)
             try:
-                return *self._backward(halved(window, split)), split
+                for batch in batches:
+                    if len(batch.rows):
+                        total += self._backward(batch, counts)
+                if settings.l1 and self.ranks.is_first:
+                    self._backward_penalty()
             except Exception as error:
                 if not is_out_of_memory(error):
                     raise
-                largest = max(map(len, window))
-                if split >= largest:
-                    raise UserError(
-                        "there is not enough memory for a single row",
-                        where="training",
-                        fix="choose a smaller model.size, or shorter texts, smaller pictures or recordings",
-                    ) from error
-                split = min(2 * split, largest)
+                lack = error.with_traceback(None)  # the frames hold what fills the memory
+            if not any(self.ranks.any_of(lack is not None)):
+                return total, [batch.rows for batch in batches], split
+            if split >= largest:
+                raise UserError(
+                    "there is not enough memory for a single row",
+                    where="training",
+                    fix="choose a smaller model.size, or shorter texts, smaller pictures or recordings",
+                ) from lack
+            split = min(2 * split, largest)
             self.optimizer.zero_grad()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             self.events("memory", step=position.step + 1, split=split, rows=-(-largest // split))
 
-    def _backward(self, parts: Sequence[Array]) -> tuple[Tensor, Sequence[Array]]:
-        """Do the forward and backward passes of micro-batches; return their loss and their rows."""
-        settings = self.settings
-        batches = [self.batches.batch(rows).to(self.device) for rows in parts]
-        counts = sum((self.objective.count(batch) for batch in batches[1:]), self.objective.count(batches[0]))
-        counts = counts.clamp(min=1e-12)
-        total = torch.zeros((), device=self.device)
-        for batch in batches:
-            with self._autocast():
-                loss = self.objective(self.model, batch)
-                value = (loss.sum / counts).sum()
-            value.backward()  # type: ignore[no-untyped-call]
-            total += value.detach()
-        if settings.l1:
-            matrices = [p for group in self.groups if group.weight_decay for p in group.params.values()]
-            penalty = settings.l1 * torch.stack([p.abs().sum() for p in matrices]).sum()
-            penalty.backward()  # type: ignore[no-untyped-call]
-        return total, [batch.rows for batch in batches]
+    def _backward(self, batch: Batch, counts: Tensor) -> Tensor:
+        """Add the gradients of a batch, whose targets weigh `counts` in the whole window; return its loss."""
+        with self._autocast():
+            loss = self.objective(self.model, batch)
+            value = (loss.sum / counts).sum()
+        value.backward()  # type: ignore[no-untyped-call]
+        return value.detach()
+
+    def _backward_penalty(self) -> None:
+        """Add the gradient of the L1 penalty."""
+        matrices = [p for group in self.groups if group.weight_decay for p in group.params.values()]
+        penalty = self.settings.l1 * torch.stack([p.abs().sum() for p in matrices]).sum()
+        penalty.backward()  # type: ignore[no-untyped-call]
 
     def _autocast(self) -> torch.autocast:
         enabled = self.settings.precision == "bfloat16"
@@ -371,6 +386,7 @@ class Trainer:
 
     def _judge(self, position: Position) -> Position:
         """Evaluate, keep the weights if they are the best yet, else count an evaluation without progress."""
+        self.ranks.average(running_statistics(self.model))
         self.model.eval()
         live = None
         if self._ema:
@@ -408,18 +424,21 @@ class Trainer:
         return position
 
     def _save(self, position: Position) -> None:
-        assert self.checkpoints is not None
+        states = gathered_states(self.ranks)
+        if self.checkpoints is None:
+            return
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
         tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.tensors().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self._best.items()}
         tensors |= {f"ema/{name}": tensor for name, tensor in self._ema.items()}
-        self.checkpoints.begin(position.step, tensors | random_states(), {"position": asdict(position)})
+        self.checkpoints.begin(position.step, tensors | states, {"position": asdict(position)})
 
     def _resume(self) -> Position:
         """Go to where the newest checkpoint was; the start when there is none."""
         found = self.checkpoints.newest() if self.checkpoints is not None else None
         for name, why in (self.checkpoints.refused if self.checkpoints is not None else {}).items():
             self.events("refused", checkpoint=name, why=why)
+        found = self.ranks.from_first(found)
         if found is None:
             return Position()
         tensors, state = found
@@ -432,7 +451,7 @@ class Trainer:
         self.optimizer.load({name: tensor.to(self.device) for name, tensor in part("optimizer/").items()})
         self._best = {name: tensor.to(self.device) for name, tensor in part("best/").items()}
         self._ema = {name: tensor.to(self.device) for name, tensor in part("ema/").items()}
-        set_random_states(tensors)
+        set_random_states(tensors, self.ranks, seed=self.settings.seed, step=state["position"]["step"])
         known: dict[str, Any] = state["position"]
         self.events("resume", step=known["step"])
         return Position(**known)

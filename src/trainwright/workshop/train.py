@@ -26,6 +26,7 @@ from trainwright.foundation.errors import UserError
 from trainwright.foundation.locks import locked
 from trainwright.foundation.paths import check_writable, make_folder, writing
 from trainwright.foundation.random import stream_seed
+from trainwright.foundation.ranks import ALONE, Ranks, is_restart, joined, launched
 from trainwright.recipe.budget import Budget
 from trainwright.recipe.recipe import Recipe
 from trainwright.workshop.ask import ask_recipe
@@ -92,6 +93,7 @@ def run_recipe(
     folder: str | Path | None = None,
     console: Console | None = None,
     resumed: bool = False,
+    stop: Callable[[], bool] = lambda: False,
 ) -> Run:
     """Carry out a recipe: prepare, train, judge, write.
 
@@ -102,13 +104,25 @@ def run_recipe(
         folder: run folder; must be new or empty unless `resumed`.
         console: where progress is shown.
         resumed: go on in an existing run folder.
+        stop: asked before every step, beside Ctrl-C; True ends training cleanly.
     """
+    if recipe.training.devices > 1 and launched().size == 1:
+        from trainwright.workshop.launch import launch
+
+        place = Path(folder) if folder else _new_place(recipe)
+        _check_place(place, resumed=resumed)
+        quiet = console is None or console.quiet
+        return launch(recipe, frame, base=base, place=place, quiet=quiet, resumed=resumed)
     from trainwright.training.checkpoint import Checkpoints
     from trainwright.workshop.judging import judge_run
 
-    console = console or Console(quiet=True)
+    if is_restart() and not resumed and folder is not None and (Path(folder) / "recipe.yaml").is_file():
+        # A process died and torchrun has started all of them again: the run goes on.
+        recipe, base, resumed = Run(folder).recipe, Path(folder), True
+    console = console if console is not None and launched().is_first else Console(quiet=True)
     began = time.monotonic()
     with ExitStack() as held:
+        ranks = held.enter_context(joined())
         with Interrupt() as interrupt:
             job = fit_recipe(
                 recipe,
@@ -117,20 +131,25 @@ def run_recipe(
                 folder=folder,
                 console=console,
                 resumed=resumed,
-                stop=interrupt.requested,
+                stop=lambda: interrupt.requested() or stop(),
                 held=held,
+                ranks=ranks,
             )
         assert job.place is not None and job.outcome is not None
-        with console.working("Judging"):
-            judge_run(
-                job.place,
-                job.model(),
-                job.prepared,
-                job.outcome,
-                budget_seconds=job.choices.seconds,
-                began=began,
-            )
+        if ranks.is_first:
+            with console.working("Judging"):
+                judge_run(
+                    job.place,
+                    job.model(),
+                    job.prepared,
+                    job.outcome,
+                    budget_seconds=job.choices.seconds,
+                    began=began,
+                )
+        ranks.any_of(True)  # the others wait here until all is written
         finished = Run(job.place)
+        if not ranks.is_first:
+            return finished
         console.finished(finished)
         if finished.interrupted:
             console.say(f"Stopped early; `trainwright resume {job.place}` goes on from here.")
@@ -158,6 +177,7 @@ def fit_recipe(
     resumed: bool = False,
     stop: Callable[[], bool] = lambda: False,
     held: ExitStack,
+    ranks: Ranks = ALONE,
 ) -> Job:
     """Carry out a recipe up to the trained model, without judging it.
 
@@ -165,6 +185,7 @@ def fit_recipe(
         recipe, frame, base, folder, console, resumed: as for `run_recipe`.
         stop: asked before every step; True ends training cleanly.
         held: gets the lock of the run folder, which judging needs, too.
+        ranks: the processes that train together.
     """
     import torch
 
@@ -172,30 +193,32 @@ def fit_recipe(
 
     console = console or Console(quiet=True)
     place = Path(folder) if folder else None
-    if place is not None:
+    if place is not None and ranks.is_first:
         held.enter_context(_run_lock(place))
-    _check_place(place, resumed=resumed)
+        _check_place(place, resumed=resumed)
     with console.working("Reading the data"):
         prepared = prepare(recipe, frame, base=base)
         torch.manual_seed(stream_seed(recipe.seed, "model"))
-        job = _make_job(prepared)
+        job = _make_job(prepared, ranks)
     console.prepared(prepared)
     if place is None:
-        place = _new_place(prepared)
-        held.enter_context(_run_lock(place))
-    job.place = make_folder(place)
-    try:
-        with writing(job.place):
-            write_start(job.place, job.recipe, prepared, in_memory=frame is not None, base=base)
-    except BaseException:
-        if not resumed:  # a part of a start is nothing to go on from
-            shutil.rmtree(job.place, ignore_errors=True)
-        raise
+        place = ranks.from_first(_new_place(recipe, prepared.table.name))
+        if ranks.is_first:
+            held.enter_context(_run_lock(place))
+    job.place = place
+    if ranks.is_first:
+        try:
+            with writing(make_folder(place)):
+                write_start(place, job.recipe, prepared, in_memory=frame is not None, base=base)
+        except BaseException:
+            if not resumed:  # a part of a start is nothing to go on from
+                shutil.rmtree(place, ignore_errors=True)
+            raise
     if recipe.evaluation.baselines:
         # scikit-learn takes a second to import, a fifth of a small run: it is ready when training ends.
         threading.Thread(target=import_simple_models, daemon=True).start()
     with console.training(job.choices.steps) as listener:
-        job.outcome = _train(job, job.place, [listener], stop)
+        job.outcome = _train(job, place, [listener], stop, ranks)
     prepared.seconds["train"] = job.outcome.seconds
     return job
 
@@ -268,7 +291,7 @@ class TrainingRows:
         return self.rows.batch(self.index[rows])
 
 
-def _make_job(prepared: Prepared) -> Job:
+def _make_job(prepared: Prepared, ranks: Ranks = ALONE) -> Job:
     from trainwright.workshop.assemble import assemble, kinds, make_tasks
     from trainwright.workshop.judging import headline_of
     from trainwright.workshop.threads import threads_for
@@ -291,7 +314,7 @@ def _make_job(prepared: Prepared) -> Job:
     job = Job(resolved, prepared, tasks, network, choices)
     if choices.seconds is not None:
         with threads_for(network, choices.training.batch or 1):
-            steps = _steps_in_time(job)
+            steps = ranks.from_first(_steps_in_time(job))
         settings = resolved.training
         if steps < choices.steps or settings.budget is None or settings.budget.unit == "seconds":
             settings = settings.model_copy(update={"budget": Budget(steps, "steps")})
@@ -323,7 +346,11 @@ def replace_network(job: Job, network: MultimodalModel) -> Job:
 
 
 def _trainer(
-    job: Job, checkpoints: Any, events: Callable[..., None], stop_requested: Callable[[], bool]
+    job: Job,
+    checkpoints: Any,
+    events: Callable[..., None],
+    stop_requested: Callable[[], bool],
+    ranks: Ranks = ALONE,
 ) -> Trainer:
     from trainwright.tasks.objective import Objective
     from trainwright.training.loop import LoopSettings, Trainer
@@ -353,7 +380,7 @@ def _trainer(
             settings.batch_tokens,
             weights,
         ),
-        validation_judge(job),
+        validation_judge(job, ranks),
         LoopSettings(
             steps=job.choices.steps,
             evaluate_every=job.choices.evaluate_every,
@@ -377,6 +404,7 @@ def _trainer(
         checkpoints,
         stop_requested,
         job.network.unfreeze,
+        ranks,
     )
 
 
@@ -385,7 +413,11 @@ def _device(network: nn.Module) -> torch.device:
 
 
 def _train(
-    job: Job, place: Path, listeners: list[Callable[[dict[str, Any]], None]], stop: Callable[[], bool]
+    job: Job,
+    place: Path,
+    listeners: list[Callable[[dict[str, Any]], None]],
+    stop: Callable[[], bool],
+    ranks: Ranks,
 ) -> Outcome:
     import torch
 
@@ -393,6 +425,9 @@ def _train(
     from trainwright.training.events import EventLog
     from trainwright.workshop.threads import threads_for
 
+    if not ranks.is_first:
+        torch.manual_seed(stream_seed(job.recipe.seed, "training", ranks.rank))
+        return _trainer(job, None, lambda *_, **__: None, stop, ranks).run()
     events = EventLog(place / "events.jsonl", [_quarantine_skipped(place, job.prepared), *listeners])
     parameters = sum(parameter.numel() for parameter in job.network.parameters())
     events("start", parameters=parameters, steps=job.choices.steps, device=str(_device(job.network)))
@@ -401,7 +436,7 @@ def _train(
     torch.manual_seed(stream_seed(job.recipe.seed, "training"))
     try:
         with threads_for(job.network, job.recipe.training.batch or 1):
-            return _trainer(job, Checkpoints(place / "checkpoints"), events, stop).run()
+            return _trainer(job, Checkpoints(place / "checkpoints"), events, stop, ranks).run()
     finally:
         events.close()
 
@@ -424,15 +459,17 @@ def _quarantine_skipped(place: Path, prepared: Prepared) -> Callable[[dict[str, 
     return listen
 
 
-def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
+def validation_judge(job: Job, ranks: Ranks = ALONE) -> Callable[[nn.Module], Judgement]:
     """Return what judges the model on the validation rows: the loss, and each target's headline metric.
 
-    The metric that was asked for chooses the best weights; without one it is the tasks' skill.
+    The metric that was asked for chooses the best weights; without one it is the tasks' skill. Several
+    processes share the rows out and know all scores in the end, so that they choose alike.
     """
+    import torch
+
     from trainwright.tasks.objective import Objective
     from trainwright.training.loop import Judgement
     from trainwright.workshop.judging import headline_of, sample_of
-    from trainwright.workshop.model import put
 
     prepared = job.prepared
     index = prepared.split.indices["validation"]
@@ -449,19 +486,27 @@ def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
     headlines = {name: headline_of(job.recipe.evaluation, task) for name, task in job.tasks.items()}
 
     def judge(network: nn.Module) -> Judgement:
-        total = count = None
         views = job.network.views
-        scores: dict[str, Array] = {}
+        total, count = torch.zeros(2, len(job.tasks), device=model.device)
+        scores = {
+            name: np.zeros((len(index), *_no_scores(task, job.network.members, views).shape[1:]), np.float32)
+            for name, task in job.tasks.items()
+        }
         for number in range(len(plan)):
-            batch = prepared.rows.batch(index[plan[number]]).to(model.device)
+            mine = ranks.share(plan[number])
+            if not len(mine):
+                continue
+            batch = prepared.rows.batch(index[mine]).to(model.device)
             outputs = network(batch.inputs)
             loss = objective.of_outputs(outputs, batch)
-            total = loss.sum if total is None else total + loss.sum
-            count = loss.count if count is None else count + loss.count
+            total += loss.sum
+            count += loss.count
             for name, task in job.tasks.items():
-                alone = task.view_scores(outputs[name], views).float().cpu().numpy()
-                put(scores, name, plan[number], alone, len(index))
-        assert total is not None and count is not None
+                scores[name][mine] = task.view_scores(outputs[name], views).float().cpu().numpy()
+        ranks.add_up(total)
+        ranks.add_up(count)
+        for found in scores.values():
+            ranks.add_up_array(found)  # every row is 0 in all processes but one
         metrics: dict[str, float] = {}
         score = 0.0
         for name, task in job.tasks.items():
@@ -480,6 +525,13 @@ def validation_judge(job: Job) -> Callable[[nn.Module], Judgement]:
         return Judgement(score, float((total / count.clamp(min=1e-12)).sum()), metrics)
 
     return judge
+
+
+def _no_scores(task: Task, members: int, views: int) -> torch.Tensor:
+    """Return the scores of no rows, for their shape [0, views, scores]."""
+    import torch
+
+    return task.view_scores(torch.zeros(0, members, task.outputs), views)
 
 
 def _sampling_weights(prepared: Prepared, index: Array) -> Array:
@@ -515,8 +567,10 @@ def _check_place(place: Path | None, *, resumed: bool) -> None:
     check_writable(place or RUNS)
 
 
-def _new_place(prepared: Prepared) -> Path:
+def _new_place(recipe: Recipe, name: str | None = None) -> Path:
     """Return a folder name that sorts by day and says what it is about: runs/2026-11-22-spam-7f3a."""
-    words = re.sub(r"[^\w]+", "-", Path(prepared.table.name).stem, flags=re.UNICODE).strip("-")[:40] or "run"
+    if name is None:
+        name = recipe.data.path if isinstance(recipe.data.path, str) else recipe.data.path[0]
+    words = re.sub(r"[^\w]+", "-", Path(name).stem, flags=re.UNICODE).strip("-")[:40] or "run"
     day = datetime.datetime.now(tz=datetime.UTC).astimezone().date().isoformat()
     return RUNS / f"{day}-{words}-{secrets.token_hex(2)}"

@@ -1,0 +1,87 @@
+"""Several processes on this machine for one run: torchrun starts and watches them, this one waits."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from trainwright.foundation.devices import num_cpus
+from trainwright.foundation.errors import RecipeError, TrainwrightError, UserError
+from trainwright.foundation.paths import write_atomic, write_json
+from trainwright.recipe.recipe import Recipe
+from trainwright.recipe.writer import dump_recipe
+from trainwright.workshop.run import Run
+
+JOB, RECIPE, STOP, ERROR = "job.json", "recipe.yaml", "stop", "error.json"
+"""Files through which this process and those that train speak: what to do, whether to stop, what is wrong."""
+
+_RESTARTS = 3
+"""Times that all processes are started again after one of them died."""
+
+
+def launch(recipe: Recipe, frame: Any, *, base: Path | None, place: Path, quiet: bool, resumed: bool) -> Run:
+    """Train with `recipe.training.devices` processes and return the finished run.
+
+    Args:
+        recipe: what to do.
+        frame: rows in memory, which is refused.
+        base: folder that relative paths of the recipe start from; the working folder without.
+        place: the run folder.
+        quiet: say nothing.
+        resumed: go on in an existing run folder.
+
+    Raises:
+        UserError: what one of the processes found to be wrong, or the rows are in memory.
+    """
+    if frame is not None:
+        raise RecipeError(
+            "several processes read their rows from files, and these are in memory",
+            where="training.devices",
+            fix="write them to a Parquet file first, or leave training.devices at 1",
+        )
+    count = recipe.training.devices
+    with tempfile.TemporaryDirectory(prefix="trainwright-") as name:
+        folder = Path(name)
+        write_atomic(folder / RECIPE, dump_recipe(recipe, full=True))
+        job = {
+            "base": str((base or Path()).resolve()),
+            "place": str(place.absolute()),
+            "quiet": quiet,
+            "resumed": resumed,
+        }
+        write_json(folder / JOB, job)
+        torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+        command = [*torchrun, f"--max-restarts={_RESTARTS}", "-m", "trainwright.workshop.worker", name]
+        environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, num_cpus() // count))}
+        # A session of its own: Ctrl-C reaches this process alone, which then asks the others to stop.
+        processes = subprocess.Popen(
+            [sys.executable, "-m", *command], env=environment, start_new_session=True
+        )
+        status = _wait(processes, folder)
+        if (folder / ERROR).exists():
+            raise UserError(**json.loads((folder / ERROR).read_text(encoding="utf-8")))
+        if status:
+            raise TrainwrightError(f"the processes that trained ended with status {status}")
+    return Run(place)
+
+
+def _wait(processes: subprocess.Popen[bytes], folder: Path) -> int:
+    """Wait for the processes; the first Ctrl-C asks them to stop, the second ends them."""
+    while True:
+        try:
+            return processes.wait()
+        except KeyboardInterrupt:
+            if (folder / STOP).exists():
+                processes.terminate()
+                processes.wait()
+                raise
+            (folder / STOP).touch()
+            print(  # noqa: T201 (on standard error, as the progress is)
+                "\nStopping after this step; the model is kept. Press Ctrl-C again to stop now.",
+                file=sys.stderr,
+            )
