@@ -194,8 +194,9 @@ def fit_recipe(
     console = console or Console(quiet=True)
     place = Path(folder) if folder else None
     if place is not None and ranks.is_first:
-        held.enter_context(_run_lock(place))
         _check_place(place, resumed=resumed)
+        held.enter_context(_run_lock(place))
+        _check_place(place, resumed=resumed)  # another process may just have filled it
     with console.working("Reading the data"):
         prepared = prepare(recipe, frame, base=base)
         torch.manual_seed(stream_seed(recipe.seed, "model"))
