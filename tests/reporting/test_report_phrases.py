@@ -117,9 +117,19 @@ def test_what_the_split_notices_is_translated(data: Any, split: dict[str, Any], 
 @pytest.mark.parametrize("kind", ["table", "text", "image", "audio", "sequence", "pretrained"])
 @pytest.mark.parametrize("optimizer", ["adamw", "sgd"])
 def test_why_training_goes_as_it_does_is_translated(kind: str, optimizer: Any) -> None:
-    found = choose(TrainingSettings(optimizer=optimizer), kinds=[kind], num_rows=5_000, learning_rate=1e-3)
-    assert {"batch", "learning_rate", "budget"} <= set(found.reasons)
-    assert_translated([f"training.{field}: {reason}" for field, reason in found.reasons.items()])
+    for why in (
+        "GPUs compute in it several times faster",
+        "this CPU multiplies matrices 2.2 times faster in it",
+    ):
+        found = choose(
+            TrainingSettings(optimizer=optimizer),
+            kinds=[kind],
+            num_rows=5_000,
+            learning_rate=1e-3,
+            precision=("bfloat16", why),
+        )
+        assert {"batch", "learning_rate", "budget", "precision"} <= set(found.reasons)
+        assert_translated([f"training.{field}: {reason}" for field, reason in found.reasons.items()])
 
 
 @pytest.mark.parametrize(

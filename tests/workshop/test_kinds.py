@@ -193,3 +193,34 @@ def test_what_is_heard_of_a_mixture_is_said(run: tw.Run) -> None:
     assert "所有输入一起" in page
     alone = tw.Run(run.path).model
     assert alone.tasks["grade"].shares_ == tuple(view["share"] for view in views)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "gain", "asked", "expected"),
+    [
+        ("transformer", 2.0, "auto", "bfloat16"),
+        ("transformer", 1.1, "auto", "float32"),
+        ("transformer", 2.0, "float32", "float32"),
+        ("bag", 2.0, "auto", "float32"),
+    ],
+)
+def test_precision_is_chosen_by_model_and_machine_and_written_down(
+    rows: pl.DataFrame,
+    quick: dict[str, Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    encoder: str,
+    gain: float,
+    asked: str,
+    expected: str,
+) -> None:
+    monkeypatch.setattr("trainwright.foundation.bfloat16.cpu_gain", lambda: gain)
+    settings = {**quick, "inputs.note": "text", "model.name": encoder, "training.precision": asked}
+    found = tw.train(rows, target="grade", budget="4 steps", settings=settings, run=tmp_path / "run")
+    assert found.recipe.training.precision == expected
+    # What the run was made with counts when it is made again, whatever is measured then.
+    monkeypatch.setattr("trainwright.foundation.bfloat16.cpu_gain", lambda: 3.0 - gain)
+    again = tw.train(found.path / "recipe.yaml", run=tmp_path / "again")
+    assert again.recipe.training.precision == expected
+    weights = [(run.path / "model" / "model.safetensors").read_bytes() for run in (found, again)]
+    assert weights[0] == weights[1]

@@ -246,7 +246,9 @@ class TrainingSettings(Settings):
     )
     device: Text = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto", description="Arithmetic of the model; bfloat16 on CUDA, float32 elsewhere."
+        default="auto",
+        description="Arithmetic of the model in training; bfloat16 on CUDA, and for transformers on CPUs "
+        "where it is measured to be faster; else float32.",
     )
     checkpoint_minutes: float = Field(
         default=2.0,

@@ -227,6 +227,8 @@ PHRASES: tuple[str, ...] = (
     mark("The checkpoint {name} is damaged and was passed over for the one before: {why}."),
     # How the training settings were chosen (workshop.choices).
     mark("training.batch: {value} (about 40 steps an epoch from {rows} rows, within {low} to {high})"),
+    mark("training.precision: {value} (GPUs compute in it several times faster)"),
+    mark("training.precision: {value} (this CPU multiplies matrices {gain} times faster in it)"),
     mark("training.learning_rate: {value} (good for {kind} encoders with {optimizer})"),
     mark(
         "training.budget: {epochs} epochs (about {steps} steps for {kind} encoders, at most {minutes}"

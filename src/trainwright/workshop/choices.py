@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Literal
 
 from trainwright.recipe.budget import Budget
 from trainwright.recipe.recipe import TrainingSettings
@@ -71,7 +72,14 @@ class Choices:
     reasons: Mapping[str, str]
 
 
-def choose(settings: TrainingSettings, *, kinds: list[str], num_rows: int, learning_rate: float) -> Choices:
+def choose(
+    settings: TrainingSettings,
+    *,
+    kinds: list[str],
+    num_rows: int,
+    learning_rate: float,
+    precision: tuple[Literal["float32", "bfloat16"], str],
+) -> Choices:
     """Fill in what the recipe left open.
 
     Args:
@@ -79,6 +87,7 @@ def choose(settings: TrainingSettings, *, kinds: list[str], num_rows: int, learn
         kinds: kind of every encoder: its modality, or "pretrained".
         num_rows: training rows.
         learning_rate: AdamW peak that the model asks for.
+        precision: what suits model and machine, and why.
     """
     profiles = [_PROFILES[kind] for kind in kinds]
     # Of several encoders the most demanding decides: media need more passes and smaller steps than columns.
@@ -104,6 +113,8 @@ def choose(settings: TrainingSettings, *, kinds: list[str], num_rows: int, learn
     else:
         learning_rate *= _RATE_FACTORS[settings.optimizer]
         chosen("learning_rate", learning_rate, f"good for {name} encoders with {settings.optimizer}")
+    if settings.precision == "auto" and precision[0] != "float32":
+        chosen("precision", *precision)
     weight_decay = lead.weight_decay if settings.weight_decay is None else settings.weight_decay
     schedule = lead.schedule if settings.schedule == "auto" else settings.schedule
     patience = lead.patience if settings.early_stopping is None else settings.early_stopping
@@ -137,6 +148,7 @@ def choose(settings: TrainingSettings, *, kinds: list[str], num_rows: int, learn
             "learning_rate": learning_rate,
             "weight_decay": weight_decay,
             "schedule": schedule,
+            "precision": precision[0] if settings.precision == "auto" else settings.precision,
             "early_stopping": patience,
         }
     )

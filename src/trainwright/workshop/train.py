@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -310,6 +310,7 @@ def _make_job(prepared: Prepared, ranks: Ranks = ALONE) -> Job:
         kinds=kinds(network),
         num_rows=len(training),
         learning_rate=network.learning_rate,
+        precision=_precision(network),
     )
     resolved = recipe.model_copy(update={"training": choices.training, "model": network.settings})
     job = Job(resolved, prepared, tasks, network, choices)
@@ -361,9 +362,6 @@ def _trainer(
     index = prepared.split.indices["training"]
     lengths = prepared.rows.lengths()
     weights = _sampling_weights(prepared, index) if settings.sampling == "balanced" else None
-    precision = settings.precision
-    if precision == "auto":
-        precision = "bfloat16" if _device(job.network).type == "cuda" else "float32"
     assert settings.learning_rate is not None and settings.weight_decay is not None
     assert settings.batch is not None and settings.early_stopping is not None
     return Trainer(
@@ -399,7 +397,7 @@ def _trainer(
             # The plan holds the limit; the deadline is for a machine that became twice as slow.
             deadline=None if job.choices.seconds is None else 2 * job.choices.seconds,
             checkpoint_seconds=60 * settings.checkpoint_minutes,
-            precision=precision,
+            precision=settings.precision,
         ),
         events,
         checkpoints,
@@ -407,6 +405,20 @@ def _trainer(
         job.network.unfreeze,
         ranks,
     )
+
+
+def _precision(network: MultimodalModel) -> tuple[Literal["float32", "bfloat16"], str]:
+    """Return the arithmetic that suits the model on this machine, and why."""
+    from trainwright.foundation.bfloat16 import WORTH_IT, cpu_gain
+
+    device = _device(network)
+    if device.type == "cuda":
+        return "bfloat16", "GPUs compute in it several times faster"
+    if device.type == "cpu" and any(encoder.products for encoder in network.encoders):
+        gain = cpu_gain()
+        if gain >= WORTH_IT:
+            return "bfloat16", f"this CPU multiplies matrices {gain:.1f} times faster in it"
+    return "float32", ""
 
 
 def _device(network: nn.Module) -> torch.device:

@@ -69,6 +69,7 @@ class Pretrained(Encoder):
     modalities = ("text", "image", "audio")
     Options = PretrainedOptions
     learning_rate = 1e-4
+    products = True
 
     def __init__(self, spec: dict[str, Any], options: PretrainedOptions, modality: str) -> None:
         super().__init__(spec, options, modality)

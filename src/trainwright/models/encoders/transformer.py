@@ -47,6 +47,7 @@ class Transformer(Encoder):
     modalities = ("text", "audio", "sequence")
     Options = TransformerOptions
     learning_rate = 1e-3
+    products = True
 
     def __init__(self, spec: dict[str, Any], options: TransformerOptions, modality: str) -> None:
         super().__init__(spec, options, modality)

@@ -61,6 +61,7 @@ class Vit(Encoder):
     modalities = ("image",)
     Options = VitOptions
     learning_rate = 1e-3
+    products = True
 
     def __init__(self, spec: dict[str, Any], options: VitOptions, modality: str) -> None:
         super().__init__(spec, options, modality)
