@@ -8,6 +8,7 @@ named; one that does not fit into memory is done in smaller micro-batches.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import math
 import time
@@ -197,9 +198,12 @@ class Trainer:
         """
         self._begin()
         position = self._resume()
+        # What is there now stays to the end: the collector need not look at it again and again.
+        gc.freeze()
         try:
             return self._run(position)
         finally:
+            gc.unfreeze()
             if self.checkpoints is not None:
                 self.checkpoints.wait()
 

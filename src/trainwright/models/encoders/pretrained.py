@@ -155,8 +155,11 @@ class Pretrained(Encoder):
         tokens = tokens if tokens.shape[1] else F.pad(tokens, (0, 1))
         mask = length_mask(lengths, tokens.shape[1])
         first = torch.arange(tokens.shape[1], device=tokens.device) == 0
-        # A row without tokens attends to one, as a softmax over nothing is NaN; the mean leaves it out.
-        states = self.model(input_ids=tokens, attention_mask=(mask | first).long()).last_hidden_state
+        # A row without tokens attends to one, as a softmax over nothing is NaN; the mean leaves it out. Where
+        # nothing is padding no mask is needed; asking costs nothing on a CPU, and would make a GPU wait.
+        whole = tokens.device.type == "cpu" and bool(mask.all())
+        attended = None if whole else (mask | first).long()
+        states = self.model(input_ids=tokens, attention_mask=attended).last_hidden_state
         return states[:, 0] if self.first_state else masked_mean(states, mask)
 
     def _image(self, pixels: Tensor) -> Tensor:
