@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import shutil
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -257,6 +258,48 @@ def lines(names: list[str], seeds: int) -> Iterator[dict[str, Any]]:
                 yield run_case(case, seed, Path(folder))
 
 
+def table(files: list[Path]) -> str:
+    """Return the lines of result files as a Markdown table, a row for each case: means over its seeds."""
+    found: dict[str, list[dict[str, Any]]] = {}
+    for file in files:
+        for line in map(json.loads, file.read_text(encoding="utf-8").splitlines()):
+            found.setdefault(line["case"], []).append(line)
+    head = "| data | seeds | metric | Trainwright | least, greatest | simple model | reached | seconds | MB |"
+    rows = [head, "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+    rows += [_row(case, found[case.name]) for case in CASES if case.name in found]
+    return "\n".join(rows)
+
+
+def _row(case: Case, lines: list[dict[str, Any]]) -> str:
+    good = [line for line in lines if "failed" not in line]
+    if not good:
+        return f"| {case.name} | {len(lines)} | failed | | | | | | |"
+    metric = good[0]["metric"]
+    ours = [line["metrics"][metric] for line in good]
+    simple = {
+        name: sum(line["baselines"][name]["metrics"][metric] for line in good) / len(good)
+        for name in good[0]["baselines"]
+        if name not in {"majority", "mean"} and all(name in line["baselines"] for line in good)
+    }
+    better = min if metric in {"rmse", "mae"} else max
+    best = better(simple, key=simple.__getitem__) if simple else None
+    reached = [line["reached"] for line in good]
+    said = "–" if reached[0] is None else f"{sum(reached)} of {len(lines)}"
+    digits = 0 if max(ours) > 100 else 4
+    cells = [
+        case.name,
+        str(len(lines)),
+        metric,
+        f"{sum(ours) / len(ours):,.{digits}f}",
+        f"{min(ours):,.{digits}f}, {max(ours):,.{digits}f}" if len(ours) > 1 else "",
+        f"{best} {simple[best]:,.{digits}f}" if best else "",
+        said,
+        f"{statistics.median(line['wall_s'] for line in good):.0f}",
+        f"{max(line['peak_mb'] for line in good)}",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
 def main() -> None:
     """Run the cases asked for and append a JSON line for each."""
     parser = argparse.ArgumentParser(
@@ -265,7 +308,11 @@ def main() -> None:
     parser.add_argument("cases", nargs="*")
     parser.add_argument("--seeds", type=int, default=1)
     parser.add_argument("--out", type=Path)
+    parser.add_argument("--table", type=Path, nargs="+", help="print what is in result files instead")
     asked = parser.parse_args()
+    if asked.table:
+        print(table(asked.table))
+        return
     for line in lines(asked.cases, asked.seeds):
         text = json.dumps(line, ensure_ascii=False)
         print(text, flush=True)
