@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy.typing as npt
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 
 Value = TypeVar("Value")
 
+_LONGEST_WAIT = timedelta(hours=2)
+"""For a process that reads a large table or judges; torchrun notices at once when one dies."""
 _BUCKET_BYTES = 32 * 2**20
 """Gradients are sent together up to this size: few messages, and little memory beside them."""
 
@@ -138,7 +141,11 @@ def launched() -> Ranks:
 
 def is_restart() -> bool:
     """Return whether torchrun has started these processes again after one of them died."""
-    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0")) > 0
+    return _restarts() > 0
+
+
+def _restarts() -> int:
+    return int(os.environ.get("TORCHELASTIC_RESTART_COUNT", "0"))
 
 
 @contextmanager
@@ -150,11 +157,18 @@ def joined() -> Iterator[Ranks]:
         return
     import torch
     import torch.distributed as dist
+    from torch.distributed.distributed_c10d import PrefixStore
+    from torch.distributed.rendezvous import rendezvous
 
     cuda = torch.cuda.is_available()
     if cuda:
         torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
-    dist.init_process_group("cpu:gloo,cuda:nccl" if cuda else "gloo")
+    # torchrun keeps its store over restarts: without a name of its own for each start, processes would find
+    # the addresses of those that are gone, and wait for them.
+    store, rank, size = next(rendezvous("env://"))
+    store = PrefixStore(f"start {_restarts()}", store)
+    backend = "cpu:gloo,cuda:nccl" if cuda else "gloo"
+    dist.init_process_group(backend, store=store, rank=rank, world_size=size, timeout=_LONGEST_WAIT)
     try:
         yield ranks
     finally:
