@@ -287,11 +287,13 @@ def test_two_runs_on_one_folder_are_told_so(
     assert not path.exists()
 
 
-def test_a_resume_beside_the_running_one_is_told_so(run: tw.Run) -> None:
+def test_a_resume_beside_the_running_one_is_told_so(run: tw.Run, tmp_path: Path) -> None:
     from trainwright.workshop.train import _run_lock
 
-    with _run_lock(run.path), pytest.raises(UserError, match="another process works in the run folder"):
-        tw.train(run.path / "recipe.yaml", run=run.path)
+    running = Path(shutil.copytree(run.path, tmp_path / "run"))
+    _as_if_killed(running)
+    with _run_lock(running), pytest.raises(UserError, match="another process works in the run folder"):
+        tw.resume(running)
 
 
 def test_a_batch_that_is_not_finite_is_named_in_the_quarantine_and_the_report(
