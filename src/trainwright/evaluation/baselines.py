@@ -18,7 +18,7 @@ from trainwright.evaluation.design_matrix import BaselineRows, Matrices, build
 from trainwright.evaluation.sample import Array, known_targets, typed_target
 from trainwright.evaluation.simple_models import Problem, Scorer, boosting, linear, naive
 
-TRAINING_ROWS = 200_000
+TRAINING_ROWS = 100_000
 """Training rows that a caller need give at most: simple models gain little from more."""
 TEST_ROWS = 100_000
 """Test rows that a caller need give at most: a random part, whose positions `judge` is told."""
