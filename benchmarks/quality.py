@@ -159,11 +159,11 @@ def run_case(case: Case, seed: int, folder: Path) -> dict[str, Any]:
     words, place = _command(case), folder / f"{case.name}-{seed}"
     if case.alone:
         words[1] = str(_with_split(Path(words[1]), seed, folder / f"{case.name}-{seed}-data"))
-    seeded = ["--seed", str(seed)] if case.words[0] == "train" else []
-    line = {"case": case.name, "seed": seed, **run_command(case, [*words, *seeded], place)}
+    words += ["--seed", str(seed)]
+    line = {"case": case.name, "seed": seed, **run_command(case, words, place)}
     if case.alone and "failed" not in line:
         line["alone"] = {
-            name: _alone(case, [*words, *seeded], columns, place, folder / f"{case.name}-{seed}-{name}")
+            name: _alone(case, words, columns, place, folder / f"{case.name}-{seed}-{name}")
             for name, columns in case.alone.items()
         }
         line["reached"] = all(one["gain"]["low"] > 0 for one in line["alone"].values())

@@ -27,6 +27,10 @@ TargetOption = Annotated[
     list[str] | None,
     typer.Option("--target", "-t", metavar="COLUMN", help="Column to predict; repeat for several."),
 ]
+SeedOption = Annotated[
+    int | None,
+    typer.Option(metavar="NUMBER", help="Where every random draw comes from; 0 by default."),
+]
 RunOption = Annotated[
     Path | None,
     typer.Option("--run", metavar="FOLDER", help="Run folder to make; by default one under runs/."),
@@ -67,10 +71,7 @@ def train(
         str | None,
         typer.Option(metavar="BUDGET", help="When to stop: 20m, '10 epochs' or 5_000steps."),
     ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(metavar="NUMBER", help="Where every random draw comes from; 0 by default."),
-    ] = None,
+    seed: SeedOption = None,
     set_: Annotated[
         list[str] | None,
         typer.Option(
@@ -222,13 +223,14 @@ def demo(
         str, typer.Argument(metavar="NAME", help="digits (pictures) or cancer (a table).")
     ] = "digits",
     run: RunOption = None,
+    seed: SeedOption = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Train on real data that needs no network."""
     from trainwright.workshop.demo import demo as verb
 
-    return _finish_run(verb(name, run=run, quiet=quiet or as_json), as_json, quiet)
+    return _finish_run(verb(name, run=run, seed=seed, quiet=quiet or as_json), as_json, quiet)
 
 
 def _finish_run(run: Any, as_json: bool, quiet: bool) -> int:

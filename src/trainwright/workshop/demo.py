@@ -9,13 +9,16 @@ from trainwright.workshop.run import Run
 from trainwright.workshop.train import train
 
 
-def demo(name: str = "digits", *, run: str | Path | None = None, quiet: bool = True) -> Run:
+def demo(
+    name: str = "digits", *, run: str | Path | None = None, seed: int | None = None, quiet: bool = True
+) -> Run:
     """Train on data that comes with scikit-learn.
 
     Args:
         name: "digits" (pictures) or "cancer" (a table).
         run: run folder to make.
+        seed: where every random draw comes from; 0 by default.
         quiet: say nothing on standard error.
     """
     frame, target = DEMOS[name]()
-    return train(frame, target=target, run=run, quiet=quiet)
+    return train(frame, target=target, run=run, seed=seed, quiet=quiet)
