@@ -74,6 +74,27 @@ def test_equal_scores_are_told_apart_by_loss(tmp_path: Path) -> None:
     assert outcome.best_step == 40
 
 
+def test_creeping_forward_is_kept_but_not_waited_for(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, steps=200, patience=3)
+    seen: list[float] = []
+
+    def creeping(model: nn.Module) -> Judgement:
+        seen.append(len(seen) * 4e-4)
+        return Judgement(seen[-1], 0.0, {}, least=1e-3)
+
+    _, outcome, events = run(tmp_path / "r", settings, evaluate=creeping)
+    assert (outcome.reason, outcome.step) == ("finished", 200)  # every third is a step forward
+    assert all(event["best"] for event in events if event["kind"] == "evaluation")
+    seen.clear()
+
+    def slower(model: nn.Module) -> Judgement:
+        seen.append(len(seen) * 2e-4)
+        return Judgement(seen[-1], 0.0, {}, least=1e-3)
+
+    _, outcome, events = run(tmp_path / "s", settings, evaluate=slower)
+    assert (outcome.reason, outcome.step, outcome.best_step) == ("early stopping", 40, 40)
+
+
 def test_plateau_lowers_the_rate(tmp_path: Path) -> None:
     settings = replace(SETTINGS, schedule="plateau", warmup=0)
     _, _, events = run(tmp_path / "r", settings, evaluate=lambda model: Judgement(0.0, 1.0, {}))

@@ -75,11 +75,13 @@ class Judgement:
         score: what chooses the best weights; greater is better.
         loss: validation loss.
         metrics: metric → value.
+        least: gain of the score that counts as progress: creeping forward need not be waited for.
     """
 
     score: float
     loss: float
     metrics: Mapping[str, float]
+    least: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -122,6 +124,7 @@ class Position:
     best_step: int = 0
     best_score: float | None = None
     best_loss: float | None = None
+    progress: float | None = None
     stale: int = 0
     drops: int = 0
     split: int = 1
@@ -406,8 +409,10 @@ class Trainer:
         if best:
             self._best = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
             position = replace(
-                position, best_step=position.step, best_score=found.score, best_loss=found.loss, stale=0
+                position, best_step=position.step, best_score=found.score, best_loss=found.loss
             )
+        if best and (position.progress is None or found.score - position.progress >= found.least):
+            position = replace(position, progress=found.score, stale=0)
         else:
             stale = position.stale + 1
             drops = position.drops

@@ -47,6 +47,8 @@ if TYPE_CHECKING:
 
 RUNS = Path("runs")
 """Where run folders go by default."""
+_LEAST_SKILL = 1e-3
+"""Gain of the skill that is worth waiting for: a thousandth of a constant prediction's loss."""
 
 
 def train(
@@ -521,7 +523,7 @@ def validation_judge(job: Job, ranks: Ranks = ALONE) -> Callable[[nn.Module], Ju
         for found in scores.values():
             ranks.add_up_array(found)  # every row is 0 in all processes but one
         metrics: dict[str, float] = {}
-        score = 0.0
+        score, asked = 0.0, job.recipe.evaluation.metric is not None
         for name, task in job.tasks.items():
             metric = headlines[name]
             if views > 1:
@@ -531,11 +533,11 @@ def validation_judge(job: Job, ranks: Ranks = ALONE) -> Callable[[nn.Module], Ju
             value = metric(sample_of(task, targets[name], averaged))
             key = metric.name if len(job.tasks) == 1 else f"{name}: {metric.name}"
             metrics[key] = value
-            asked = job.recipe.evaluation.metric is not None
             score += metric.sign * value if asked else task.skill(averaged, targets[name])
         if math.isnan(score):  # one class alone in a small validation part: the loss still tells models apart
             score = 0.0
-        return Judgement(score, float((total / count.clamp(min=1e-12)).sum()), metrics)
+        loss = float((total / count.clamp(min=1e-12)).sum())
+        return Judgement(score, loss, metrics, 0.0 if asked else _LEAST_SKILL * len(job.tasks))
 
     return judge
 
