@@ -536,8 +536,8 @@ def validation_judge(job: Job, ranks: Ranks = ALONE) -> Callable[[nn.Module], Ju
             score += metric.sign * value if asked else task.skill(averaged, targets[name])
         if math.isnan(score):  # one class alone in a small validation part: the loss still tells models apart
             score = 0.0
-        loss = float((total / count.clamp(min=1e-12)).sum())
-        return Judgement(score, loss, metrics, 0.0 if asked else _LEAST_SKILL * len(job.tasks))
+        least = 0.0 if asked else _LEAST_SKILL * len(job.tasks)
+        return Judgement(score, float((total / count.clamp(min=1e-12)).sum()), metrics, least)
 
     return judge
 
