@@ -11,6 +11,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import torch
 
 import trainwright as tw
 from trainwright.training.events import read_events
@@ -21,11 +22,11 @@ _STEPS = "250 steps"
 _LIVES = """
 import json, os, random, signal, sys, time
 import torch
-torch.set_num_threads(1)
 import trainwright as tw
 from trainwright.evaluation.simple_models import import_simple_models
 
-data, settings, run, kills, steps = json.loads(sys.argv[1])
+data, settings, run, kills, steps, threads = json.loads(sys.argv[1])
+torch.set_num_threads(threads)  # the order of sums depends on it
 draw = random.Random(kills)
 import_simple_models()
 
@@ -86,7 +87,7 @@ def test_a_run_that_is_killed_over_and_over_ends_with_the_same_weights(
     steps = _STEPS if kills <= 20 else "2000 steps"
     data = str(tmp_path / "flats.csv")
     whole = tw.train(data, target="grade", budget=steps, settings=quick, run=tmp_path / "whole")
-    arguments = json.dumps([data, settings, str(tmp_path / "killed"), kills, steps])
+    arguments = json.dumps([data, settings, str(tmp_path / "killed"), kills, steps, torch.get_num_threads()])
     done = subprocess.run(
         [sys.executable, "-c", _LIVES, arguments], check=False, capture_output=True, text=True
     )
