@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +65,40 @@ def test_devices_is_all_that_it_takes(
     with pytest.raises(UserError, match="not empty"):
         tw.train("flats.csv", target="grade", settings=several, run="two")
     assert not Path("three").exists()
+
+
+def test_sigterm_is_handed_on_and_resume_goes_on_with_as_many(
+    rows: pl.DataFrame, plain: dict[str, Any], tmp_path: Path
+) -> None:
+    rows.write_csv(tmp_path / "flats.csv")
+    data, path = str(tmp_path / "flats.csv"), tmp_path / "two"
+    steps = "2000 steps"
+    settings = {**plain, "training.early_stopping": 0}
+    one = tw.train(data, target="grade", budget=steps, settings=settings, run=tmp_path / "one")
+    words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]
+    command = [
+        sys.executable,
+        "-m",
+        "trainwright",
+        "train",
+        data,
+        "--target",
+        "grade",
+        "--budget",
+        steps,
+        *words,
+    ]
+    several = ["--set", "training.devices=2", "--run", str(path), "-q"]
+    with subprocess.Popen([*command, *several], stderr=subprocess.PIPE, text=True) as running:
+        until = time.monotonic() + 120
+        while not any(event["kind"] == "step" for event in read_events(path / "events.jsonl")):
+            assert running.poll() is None and time.monotonic() < until
+            time.sleep(0.05)
+        running.send_signal(signal.SIGTERM)
+        error = running.communicate(timeout=120)[1]
+    assert running.returncode == 130, error
+    assert tw.Run(path).interrupted
+    close(one, tw.resume(path))
 
 
 def torchrun(*words: str, processes: int) -> subprocess.CompletedProcess[str]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -71,7 +73,17 @@ def launch(recipe: Recipe, frame: Any, *, base: Path | None, place: Path, quiet:
 
 
 def _wait(processes: subprocess.Popen[bytes], folder: Path) -> int:
-    """Wait for the processes; the first Ctrl-C asks them to stop, the second ends them."""
+    """Wait for the processes; the first Ctrl-C (or SIGTERM) asks them to stop, the second ends them."""
+    if threading.current_thread() is threading.main_thread():
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            return _watched(processes, folder)
+        finally:
+            signal.signal(signal.SIGTERM, before)
+    return processes.wait()
+
+
+def _watched(processes: subprocess.Popen[bytes], folder: Path) -> int:
     while True:
         try:
             return processes.wait()

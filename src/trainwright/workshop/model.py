@@ -197,7 +197,11 @@ class Model:
                 for name, task in self.tasks.items():
                     mine = outputs[name]
                     scored = task.view_scores(mine, views) if by_view else task.scores(mine)
-                    put(found, name, plan[number], scored.float().cpu().numpy(), len(index))
+                    some = scored.float().cpu().numpy()
+                    # Made whole at once: a million rows in small pieces would leave the heap full of holes.
+                    if name not in found:
+                        found[name] = np.empty((len(index), *some.shape[1:]), dtype=some.dtype)
+                    found[name][plan[number]] = some
         if not len(plan):
             return {
                 name: task.scores(torch.zeros(0, self.network.members, task.outputs)).numpy()
@@ -229,22 +233,6 @@ class Model:
             if near
             else "add the column; leave single cells empty where unknown",
         )
-
-
-def put(found: dict[str, Array], name: str, places: Array, some: Array, total: int) -> None:
-    """Write a batch's values into the array of that name, made whole at the first batch: a million rows in
-    small pieces would leave the heap full of holes.
-
-    Args:
-        found: name → array [total, ...].
-        name: which.
-        places: positions of the batch's rows [batch].
-        some: their values [batch, ...].
-        total: rows in all.
-    """
-    if name not in found:
-        found[name] = np.empty((total, *some.shape[1:]), dtype=some.dtype)
-    found[name][places] = some
 
 
 def _reasons(rows: EncodedRows) -> list[str | None]:
