@@ -64,6 +64,7 @@ class Batch:
 
     Attributes:
         inputs: input tensors by name (`table.dense`, `body.tokens`, `body.tokens.lengths`, `photo.pixels`).
+            `body.tokens.total` is the sum of the lengths and stays on the host, as shapes follow from it.
         targets: encoded targets by column.
         rows: positions in the table, int64 [batch], on the host.
     """
@@ -76,11 +77,16 @@ class Batch:
         """Return the batch on a device."""
         if device.type == "cpu":
             return self
-        move = {name: tensor.to(device, non_blocking=True) for name, tensor in self.inputs.items()}
+        move = {
+            name: tensor if name.endswith(TOTAL) else tensor.to(device, non_blocking=True)
+            for name, tensor in self.inputs.items()
+        }
         targets = {name: tensor.to(device, non_blocking=True) for name, tensor in self.targets.items()}
         return Batch(move, targets, self.rows)
 
 
+TOTAL = ".total"
+"""End of the names of tensors that stay on the host: how many steps a ragged input of the batch has."""
 TARGET = "target."
 """Arrays whose name starts so are targets; the rest of the name is the column."""
 
@@ -112,6 +118,7 @@ class EncodedRows:
                 values, lengths = array.padded(rows)
                 inputs[name] = torch.from_numpy(values)
                 inputs[f"{name}.lengths"] = torch.from_numpy(lengths)
+                inputs[f"{name}{TOTAL}"] = torch.tensor(int(lengths.sum()))
                 continue
             taken = torch.from_numpy(np.ascontiguousarray(array[rows]))
             if name.startswith(TARGET):

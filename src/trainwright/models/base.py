@@ -36,7 +36,8 @@ class Encoder(nn.Module):
 
     What `forward` receives, by modality:
         table: dense float [batch, d] and index int64 [batch, c]
-        text: tokens int64 [batch, time] and lengths int64 [batch]
+        text: tokens int64 [batch, time] and lengths int64 [batch]; where `takes_total`, also the sum of the
+            lengths, or None
         image: pixels float [batch, channels, height, width]
         audio, sequence: frames float [batch, time, d] and lengths int64 [batch]
     A padded position never changes the result; rows do not see each other.
@@ -46,12 +47,14 @@ class Encoder(nn.Module):
         Options: its options model.
         learning_rate: a good AdamW peak for it.
         products: whether its work is mostly products of large matrices, which bfloat16 speeds up on a CPU.
+        takes_total: whether it packs texts, for which the host must know how many tokens there are.
     """
 
     modalities: ClassVar[tuple[str, ...]]
     Options: ClassVar[type[EncoderOptions]] = EncoderOptions
     learning_rate: ClassVar[float] = 1e-3
     products: ClassVar[bool] = False
+    takes_total: ClassVar[bool] = False
 
     width: int
     members: int = 1
@@ -61,7 +64,7 @@ class Encoder(nn.Module):
         super().__init__()
 
     @abstractmethod
-    def forward(self, *inputs: torch.Tensor) -> torch.Tensor:
+    def forward(self, *inputs: Any) -> torch.Tensor:
         """Return [batch, members, width]."""
 
 

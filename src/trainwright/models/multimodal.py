@@ -121,7 +121,7 @@ class MultimodalModel(nn.Module):
 
         Args:
             inputs: batch fields by '<input>.<field>': 'table.dense' and 'table.index'; tokens, samples or
-                values with their '.lengths'; 'pixels' with 'present'.
+                values with their '.lengths' (and on the host their '.total'); 'pixels' with 'present'.
             hide: inputs to treat as missing, to measure what they contribute; with a single input this has no
                 effect.
         """
@@ -132,7 +132,12 @@ class MultimodalModel(nn.Module):
             if self.training and group.modality in {"image", "audio"} and len(self.groups) > 1:
                 rows = borrowed_rows(there)
                 fields = {field: values[rows] for field, values in fields.items()}
-            vectors[group.name] = encoder(*self._prepared(group.modality, stem, encoder, fields))
+            taken = self._prepared(group.modality, stem, encoder, fields)
+            if group.modality == "text" and getattr(encoder, "takes_total", False):
+                total = inputs.get(f"{group.name}.tokens.total")
+                vectors[group.name] = encoder(*taken, None if total is None else int(total))
+            else:
+                vectors[group.name] = encoder(*taken)
             present.append(torch.zeros_like(there) if group.name in hide else there)
         hidden = self.fusion(vectors, torch.stack(present, dim=1))
         return {target: head(hidden) for target, head in zip(self.targets, self.heads, strict=True)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from trainwright.data.encoded import EncodedRows, Ragged
 from trainwright.features.encoding import Encoding
 from trainwright.foundation.errors import RecipeError
 from trainwright.recipe.recipe import Recipe
@@ -72,6 +73,23 @@ def assemble(recipe: Recipe, encoding: Encoding, tasks: Mapping[str, Task]) -> M
         if bias is not None:
             network.set_bias(name, torch.from_numpy(bias))
     return network
+
+
+def narrow(network: MultimodalModel, rows: EncodedRows) -> None:
+    """Let pretrained encoders of texts learn the embeddings of the tokens that the rows hold alone.
+
+    Args:
+        network: changed in place; its `state_dict` stays that of the whole model.
+        rows: all rows that it will be trained and judged on.
+    """
+    from trainwright.models.encoders.pretrained import Pretrained
+    from trainwright.models.layers.live_embedding import ids_met
+
+    for group, encoder in zip(network.groups, network.encoders, strict=True):
+        if group.modality == "text" and isinstance(encoder, Pretrained):
+            tokens = rows.arrays[f"{group.name}.tokens"]
+            assert isinstance(tokens, Ragged)
+            encoder.narrow(ids_met(tokens.values, group.spec["vocabulary"]))
 
 
 def kinds(network: MultimodalModel) -> list[str]:

@@ -255,6 +255,7 @@ class Job:
     tasks: dict[str, Task]
     network: MultimodalModel
     choices: Choices
+    parameters: int = 0
     place: Path | None = None
     outcome: Outcome | None = None
 
@@ -295,7 +296,7 @@ class TrainingRows:
 
 
 def _make_job(prepared: Prepared, ranks: Ranks = ALONE) -> Job:
-    from trainwright.workshop.assemble import assemble, kinds, make_tasks
+    from trainwright.workshop.assemble import assemble, kinds, make_tasks, narrow
     from trainwright.workshop.judging import headline_of
     from trainwright.workshop.threads import threads_for
 
@@ -306,6 +307,8 @@ def _make_job(prepared: Prepared, ranks: Ranks = ALONE) -> Job:
     if recipe.training.sampling == "balanced":
         _sampling_weights(prepared, training)
     network = assemble(recipe, prepared.encoding, tasks)
+    parameters = sum(parameter.numel() for parameter in network.parameters())
+    narrow(network, prepared.rows)
     network.to(choose_device(recipe.training.device))
     choices = choose(
         recipe.training,
@@ -315,7 +318,7 @@ def _make_job(prepared: Prepared, ranks: Ranks = ALONE) -> Job:
         precision=_precision(network),
     )
     resolved = recipe.model_copy(update={"training": choices.training, "model": network.settings})
-    job = Job(resolved, prepared, tasks, network, choices)
+    job = Job(resolved, prepared, tasks, network, choices, parameters=parameters)
     if choices.seconds is not None:
         with threads_for(network, choices.training.batch or 1):
             steps = ranks.from_first(_steps_in_time(job))
@@ -444,8 +447,7 @@ def _train(
         torch.manual_seed(stream_seed(job.recipe.seed, "training", ranks.rank))
         return _trainer(job, None, lambda *_, **__: None, stop, ranks).run()
     events = EventLog(place / "events.jsonl", [_quarantine_skipped(place, job.prepared), *listeners])
-    parameters = sum(parameter.numel() for parameter in job.network.parameters())
-    events("start", parameters=parameters, steps=job.choices.steps, device=str(_device(job.network)))
+    events("start", parameters=job.parameters, steps=job.choices.steps, device=str(_device(job.network)))
     for field, reason in job.choices.reasons.items():
         events("note", text=f"training.{field}: {reason}")
     torch.manual_seed(stream_seed(job.recipe.seed, "training"))

@@ -20,8 +20,13 @@ from trainwright.foundation.errors import RecipeError
 from trainwright.models.base import ENCODERS, Encoder, EncoderOptions
 from trainwright.models.checkpoints import Checkpoint, build, layers_of, load
 from trainwright.models.layers.dropout import Dropout
+from trainwright.models.layers.live_embedding import LiveEmbedding
 from trainwright.models.layers.masking import length_mask, masked_mean
+from trainwright.models.layers.packing import packing, packs
+from trainwright.models.packed_transformers import lighten, place_shift, read_packed, read_padded
 
+_WORTH_NARROWING = 0.9
+"""Share of a vocabulary that is met, above which all of it is learned."""
 FULLY_THAWED = 0.5
 """Share of training after which gradual unfreezing has reached the embeddings."""
 
@@ -70,6 +75,7 @@ class Pretrained(Encoder):
     Options = PretrainedOptions
     learning_rate = 1e-4
     products = True
+    takes_total = True
 
     def __init__(self, spec: dict[str, Any], options: PretrainedOptions, modality: str) -> None:
         super().__init__(spec, options, modality)
@@ -90,6 +96,9 @@ class Pretrained(Encoder):
         self.normalise_waveform = bool(source.processor.get("do_normalize", False))
         self.masks_waveform = source.setting("feat_extract_norm") == "layer"
         self.dropout = Dropout(options.dropout)
+        lighten(self.model)
+        self.longest = spec.get("max_tokens")
+        self.place_shift = place_shift(self.model) if modality == "text" else None
         widths = source.setting("hidden_sizes")
         self.width = int(widths[-1] if widths else source.setting("hidden_size"))
         self.unfreeze(0.0)
@@ -138,6 +147,17 @@ class Pretrained(Encoder):
             for parameter in parameters:
                 parameter.requires_grad_(index >= len(groups) - thawed)
 
+    def narrow(self, met: Tensor) -> None:
+        """Learn the embeddings of those tokens alone that are met, bool [vocabulary]; the others stay.
+
+        Tokens that training never meets have no gradient, and embeddings do not decay.
+        """
+        table = self.model.get_input_embeddings()
+        learns = bool(met.any()) and float(met.float().mean()) < _WORTH_NARROWING
+        if learns and type(table) is nn.Embedding and len(met) <= table.num_embeddings:
+            met = F.pad(met, (0, table.num_embeddings - len(met)))
+            self.model.set_input_embeddings(LiveEmbedding(table, met).train(table.training))
+
     def train(self, mode: bool = True) -> Pretrained:
         """Set training mode; a frozen checkpoint stays in evaluation mode: it has nothing to learn."""
         super().train(mode)
@@ -145,22 +165,27 @@ class Pretrained(Encoder):
             self.model.eval()
         return self
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, *inputs: Any) -> Tensor:
         """Return [batch, 1, width]."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.options.finetune != "frozen"):
             pooled = getattr(self, f"_{self.modality}")(*inputs)
         return self.dropout(pooled).unsqueeze(1)  # type: ignore[no-any-return]
 
-    def _text(self, tokens: Tensor, lengths: Tensor) -> Tensor:
+    def _text(self, tokens: Tensor, lengths: Tensor, total: int | None = None) -> Tensor:
+        if self.place_shift is not None and packs(tokens.device, self._head_width()):
+            packed = packing(lengths, total=total, longest=self.longest)
+            states = read_packed(self.model, packed.pack(tokens), packed, place_shift=self.place_shift)
+            return packed.first(states) if self.first_state else packed.mean(states)
         tokens = tokens if tokens.shape[1] else F.pad(tokens, (0, 1))
         mask = length_mask(lengths, tokens.shape[1])
         first = torch.arange(tokens.shape[1], device=tokens.device) == 0
-        # A row without tokens attends to one, as a softmax over nothing is NaN; the mean leaves it out. Where
-        # nothing is padding no mask is needed; asking costs nothing on a CPU, and would make a GPU wait.
-        whole = tokens.device.type == "cpu" and bool(mask.all())
-        attended = None if whole else (mask | first).long()
-        states = self.model(input_ids=tokens, attention_mask=attended).last_hidden_state
+        # A row without tokens attends to one, as a softmax over nothing is NaN; the mean leaves it out.
+        states = read_padded(self.model, tokens, mask | first)
         return states[:, 0] if self.first_state else masked_mean(states, mask)
+
+    def _head_width(self) -> int:
+        config = self.model.config
+        return int(getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads)
 
     def _image(self, pixels: Tensor) -> Tensor:
         pixels = pixels * self.scale + self.shift

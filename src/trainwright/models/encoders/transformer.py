@@ -17,6 +17,7 @@ from trainwright.models.initialisation import initialise
 from trainwright.models.layers.attention import TransformerBlock, attention_mask, rotary, soften_residuals
 from trainwright.models.layers.dropout import Dropout
 from trainwright.models.layers.masking import masked_mean
+from trainwright.models.layers.packing import Packing, packing, packs
 from trainwright.models.layers.stems import SequenceStem
 from trainwright.models.options import ScratchOptions
 
@@ -48,9 +49,11 @@ class Transformer(Encoder):
     Options = TransformerOptions
     learning_rate = 1e-3
     products = True
+    takes_total = True
 
     def __init__(self, spec: dict[str, Any], options: TransformerOptions, modality: str) -> None:
         super().__init__(spec, options, modality)
+        self.modality, self.longest = modality, spec.get("max_tokens")
         self.stem = SequenceStem(spec, modality, options.width)
         self.dropout = Dropout(options.dropout)
         self.blocks = nn.ModuleList(
@@ -62,12 +65,25 @@ class Transformer(Encoder):
         initialise(self, options.initialisation, matrices="xavier")
         soften_residuals(self.blocks)
 
-    def forward(self, *inputs: Tensor) -> Tensor:
+    def forward(self, values: Tensor, lengths: Tensor, total: int | None = None) -> Tensor:
         """Return [batch, 1, width]."""
-        hidden, _, mask = self.stem(*inputs)
+        if self.modality == "text" and packs(lengths.device, self.head_width):
+            return self._packed(values, packing(lengths, total=total, longest=self.longest))
+        hidden, _, mask = self.stem(values, lengths)
         keys = attention_mask(mask)
         rotation = rotary(hidden.shape[1], self.head_width, hidden.device)
         hidden = self.dropout(hidden)
         for block in self.blocks:
             hidden = block(hidden, keys, rotation)
         return masked_mean(self.norm(hidden), mask).unsqueeze(1)
+
+    def _packed(self, tokens: Tensor, packed: Packing) -> Tensor:
+        hidden = self.dropout(self.stem.project(packed.pack(tokens)))
+        time = max(tokens.shape[1], 1)
+        cosine, sine = rotary(time, self.head_width, hidden.device)
+        place = packed.position.clamp(max=time - 1)
+        # [tokens, 1, head_width / 2]
+        rotation = cosine.index_select(0, place).unsqueeze(1), sine.index_select(0, place).unsqueeze(1)
+        for block in self.blocks:
+            hidden = block(hidden, rotation=rotation, packed=packed)
+        return packed.mean(self.norm(hidden)).unsqueeze(1)

@@ -1,4 +1,7 @@
-"""Self-attention and the transformer block (Vaswani et al. 2017), norms first (Xiong et al. 2020)."""
+"""Self-attention and the transformer block (Vaswani et al. 2017), norms first (Xiong et al. 2020).
+
+Both take rows side by side, [batch, time, width], or end to end, [tokens, width] (see `packing`).
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from trainwright.models.layers.dropout import Dropout
+from trainwright.models.layers.packing import Packing, attend
 
 Rotation = tuple[Tensor, Tensor]
 
@@ -22,7 +26,12 @@ def rotary(time: int, head_width: int, device: torch.device, *, base: float = 10
 
 
 def rotate(vectors: Tensor, rotation: Rotation) -> Tensor:
-    """Turn pairs (first half, second half) of [batch, heads, time, head_width] by their position."""
+    """Turn pairs (first half, second half) of [..., head_width] by their position.
+
+    Args:
+        vectors: [batch, heads, time, head_width], or [tokens, heads, head_width].
+        rotation: cosines and sines that can be spread over them.
+    """
     cosine, sine = (part.to(vectors.dtype) for part in rotation)
     first, second = vectors.chunk(2, dim=-1)
     return torch.cat([first * cosine - second * sine, second * cosine + first * sine], dim=-1)
@@ -34,7 +43,7 @@ class SelfAttention(nn.Module):
     Args:
         width: width of the sequence, a multiple of 2 · heads.
         heads: number of heads.
-        dropout: share of attention weights dropped in training.
+        dropout: share of attention weights dropped in training; rows end to end keep all of them.
     """
 
     def __init__(self, width: int, heads: int, *, dropout: float) -> None:
@@ -54,6 +63,15 @@ class SelfAttention(nn.Module):
             query, key, value, attn_mask=mask, dropout_p=self.dropout if self.training else 0.0
         )
         return self.out(mixed.transpose(1, 2).reshape(batch, time, width))  # type: ignore[no-any-return]
+
+    def packed(self, hidden: Tensor, packed: Packing, rotation: Rotation | None) -> Tensor:
+        """Return [tokens, width] for rows end to end."""
+        tokens, width = hidden.shape
+        stacked = self.query_key_value(hidden).view(tokens, 3, self.heads, width // self.heads)
+        query, key, value = stacked.unbind(1)  # each [tokens, heads, head_width]
+        if rotation is not None:
+            query, key = rotate(query, rotation), rotate(key, rotation)
+        return self.out(attend(query, key, value, packed).flatten(1))  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
@@ -115,9 +133,21 @@ class TransformerBlock(nn.Module):
         self.feed_forward = FeedForward(width, int(width * expansion), activation=activation, dropout=dropout)
         self.dropout = Dropout(dropout)
 
-    def forward(self, hidden: Tensor, mask: Tensor | None = None, rotation: Rotation | None = None) -> Tensor:
-        """Return [batch, time, width]; `mask` and `rotation` as in `SelfAttention`."""
-        hidden = hidden + self.dropout(self.attention(self.attention_norm(hidden), mask, rotation))
+    def forward(
+        self,
+        hidden: Tensor,
+        mask: Tensor | None = None,
+        rotation: Rotation | None = None,
+        packed: Packing | None = None,
+    ) -> Tensor:
+        """Return the shape of `hidden`; the other arguments as in `SelfAttention`."""
+        normed = self.attention_norm(hidden)
+        mixed = (
+            self.attention(normed, mask, rotation)
+            if packed is None
+            else self.attention.packed(normed, packed, rotation)
+        )
+        hidden = hidden + self.dropout(mixed)
         return hidden + self.dropout(self.feed_forward(self.feed_forward_norm(hidden)))  # type: ignore[no-any-return]
 
 
