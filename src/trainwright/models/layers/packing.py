@@ -160,7 +160,7 @@ def attend(
             rows[0], rows[1], rows[2], scale=scale, is_causal=causal, enable_gqa=shared
         )
         parts.append(mixed.transpose(1, 2).flatten(0, 1))
-    return torch.cat(parts)
+    return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
 def _rounded(total: int) -> int:
