@@ -108,7 +108,7 @@ def test_a_csv_file_beyond_memory_is_cached_until_it_changes(tmp_path: Path) -> 
 
 
 def test_the_cache_drops_what_was_used_longest_ago(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("trainwright.data.cache.CACHE_BYTES", 250)
+    monkeypatch.setenv("TRAINWRIGHT_CACHE_GB", str(250 / 2**30))
     for name, days in (("old", 9), ("older", 10), ("today", 0), ("newest", 0)):
         (tmp_path / name).mkdir()
         (tmp_path / name / "file").write_bytes(bytes(100))

@@ -151,8 +151,8 @@ def test_files_and_folders_of_fsspec() -> None:
 
 
 def test_a_package_that_is_missing_is_named() -> None:
-    with pytest.raises(DataError, match=r"'s3://' needs a package that is not installed; install s3fs"):
-        open_table(DataSettings(path="s3://bucket/d.csv"))
+    with pytest.raises(DataError, match=r"'gs://' needs a package that is not installed; .*gcsfs"):
+        open_table(DataSettings(path="gs://bucket/d.csv"))
     with pytest.raises(DataError, match="nosuch://"):
         open_table(DataSettings(path="nosuch://bucket/d.csv"))
 

@@ -10,6 +10,7 @@ from urllib.parse import quote, unquote
 
 from trainwright.data.archive import is_archive, unpack
 from trainwright.data.remote import fetch
+from trainwright.data.samples import holds_samples
 from trainwright.data.source import Place
 from trainwright.data.urls import LEFT_OUT, has_password, is_database, is_left_out, public_name, scheme_of
 from trainwright.foundation.errors import DataError, nearest
@@ -126,7 +127,7 @@ def _local(path: Path, name: str) -> Place:
 
 
 def _unpacked(place: Place) -> Place:
-    if not place.path.is_dir() and is_archive(place.path):
+    if not place.path.is_dir() and is_archive(place.path) and not holds_samples(place.path):
         return unpack(place)
     return place
 

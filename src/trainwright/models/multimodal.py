@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
@@ -180,6 +181,13 @@ class MultimodalModel(nn.Module):
             {"params": parameters, "weight_decay": weight_decay if decays else 0.0, "lr_scale": scale}
             for (scale, decays), parameters in groups.items()
         ]
+
+    def hidden_matrices(self) -> list[nn.Parameter]:
+        """Return the matrices and kernels between layers: those of encoders and fusion, not of heads."""
+        parts = list(itertools.chain(self.encoders.modules(), self.fusion.modules()))
+        kernels = {id(part.weight) for part in parts if isinstance(part, nn.Conv1d | nn.Conv2d)}
+        decaying = itertools.chain(_decaying(self.encoders), _decaying(self.fusion))
+        return [weight for weight in decaying if weight.dim() == 2 or id(weight) in kernels]
 
     def _scaled(self) -> Iterator[tuple[list[nn.Parameter], float]]:
         rates = []

@@ -188,8 +188,10 @@ class TrainingSettings(Settings):
         ge=1,
         description="Tokens a step, padding counted, for inputs of different lengths; chosen by `batch`.",
     )
-    optimizer: Literal["adamw", "adam", "sgd", "rmsprop"] = Field(
-        default="adamw", description="Update rule (AdamW: Loshchilov & Hutter 2019)."
+    optimizer: Literal["adamw", "adam", "sgd", "rmsprop", "muon"] = Field(
+        default="adamw",
+        description="Update rule (AdamW: Loshchilov & Hutter 2019). muon: Muon for hidden matrices (Jordan "
+        "et al. 2024), AdamW for the rest.",
     )
     learning_rate: float | None = Field(
         default=None, gt=0, description="Peak step size; chosen by the model."
@@ -200,7 +202,7 @@ class TrainingSettings(Settings):
     l1: float = Field(
         default=0.0, ge=0, description="L1 pull of weight matrices towards 0, added to the loss."
     )
-    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of sgd and rmsprop.")
+    momentum: float = Field(default=0.9, ge=0, lt=1, description="Momentum of sgd, rmsprop and muon.")
     schedule: Literal["auto", "cosine", "constant", "step", "plateau"] = Field(
         default="auto", description="How the learning rate moves after warm-up; chosen by the model."
     )

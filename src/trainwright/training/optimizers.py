@@ -28,11 +28,13 @@ class ParameterGroup:
         params: name → parameter.
         weight_decay: L2 pull towards 0.
         scale: multiplies the learning rate (layer-wise rates of a pretrained encoder).
+        hidden: names of the matrices between layers, for the rules that treat them by themselves.
     """
 
     params: dict[str, nn.Parameter]
     weight_decay: float = 0.0
     scale: float = 1.0
+    hidden: frozenset[str] = frozenset()
 
 
 class Optimizer(ABC):
@@ -68,12 +70,24 @@ class Optimizer(ABC):
         with torch.no_grad():
             for group in self.groups:
                 live = {name: param for name, param in group.params.items() if param.grad is not None}
-                if not live:
-                    continue
-                grads = [param.grad for param in live.values() if param.grad is not None]
-                state = {slot: [self._slot(slot, name, live[name]) for name in live] for slot in self.slots}
-                params: list[Tensor] = list(live.values())
-                self.update(params, grads, state, learning_rate * group.scale, group.weight_decay, skip)
+                self.apply(live, group, learning_rate, skip, slots=self.slots)
+
+    def apply(
+        self,
+        live: Mapping[str, nn.Parameter],
+        group: ParameterGroup,
+        learning_rate: float,
+        skip: Tensor | None,
+        *,
+        slots: Sequence[str],
+    ) -> None:
+        """Apply the rule to those parameters of a group that have a gradient."""
+        if not live:
+            return
+        grads = [param.grad for param in live.values() if param.grad is not None]
+        state = {slot: [self._slot(slot, name, live[name]) for name in live] for slot in slots}
+        params: list[Tensor] = list(live.values())
+        self.update(params, grads, state, learning_rate * group.scale, group.weight_decay, skip)
 
     def _slot(self, slot: str, name: str, param: Tensor) -> Tensor:
         if name not in self.state[slot]:
@@ -125,7 +139,7 @@ OPTIMIZERS: Registry[type[Optimizer]] = Registry("optimizer", package="trainwrig
 class AdamW(Optimizer):
     """Adam with decoupled weight decay (Loshchilov & Hutter 2019)."""
 
-    slots = ("steps", "mean", "square")
+    slots: Sequence[str] = ("steps", "mean", "square")
     rule = staticmethod(adamw)
 
     def update(

@@ -107,11 +107,13 @@ def parameter_groups(network: MultimodalModel, weight_decay: float) -> list[Para
     from trainwright.training.optimizers import ParameterGroup
 
     names = {id(parameter): name for name, parameter in network.named_parameters()}
+    hidden = frozenset(names[id(parameter)] for parameter in network.hidden_matrices())
     return [
         ParameterGroup(
             {names[id(parameter)]: parameter for parameter in group["params"]},
             group["weight_decay"],
             group["lr_scale"],
+            hidden,
         )
         for group in network.parameter_groups(weight_decay)
     ]

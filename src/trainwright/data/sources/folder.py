@@ -15,6 +15,7 @@ import polars as pl
 from trainwright.data.frame_table import FrameTable
 from trainwright.data.joined_table import JoinedTable
 from trainwright.data.part_names import given_parts, part_of_name
+from trainwright.data.samples import holds_samples
 from trainwright.data.source import SOURCES, Memory, Place, Source, open_place, table_suffixes
 from trainwright.data.splits.parts import PART_WORDS
 from trainwright.data.table import Part, Table
@@ -67,13 +68,18 @@ def _table_files(place: Place, settings: DataSettings) -> list[Path]:
     found: list[tuple[int, Path]] = []
     for entry in _entries(place.path):
         path = Path(entry.path)
-        if entry.is_file() and path.suffix.lower() in endings:
+        if entry.is_file() and _holds_rows(path, endings):
             found.append((part_of_name(path.stem) or 0, path))
         elif entry.is_dir() and entry.name.lower() in PART_WORDS:
             part = PART_WORDS[entry.name.lower()]
             inner = (Path(one.path) for one in _entries(path) if one.is_file())
-            found.extend((part, one) for one in inner if one.suffix.lower() in endings)
+            found.extend((part, one) for one in inner if _holds_rows(one, endings))
     return [path for _, path in sorted(found)]
+
+
+def _holds_rows(path: Path, endings: set[str]) -> bool:
+    suffix = path.suffix.lower()
+    return suffix in endings and (suffix != ".tar" or holds_samples(path))
 
 
 def _joined(places: list[Place], folder: Place, settings: DataSettings, memory: Memory) -> Table:

@@ -13,7 +13,7 @@ class Dropout(nn.Module):
     """Set a share of numbers to 0 in training and scale the others up, so that the expectation stays.
 
     On a CPU one 64-bit draw decides eight numbers, a byte each, where torch draws for each: that was a
-    sixth of a step of `tabm`. The share is rounded to 1/256 there.
+    sixth of a step of `tabm`. The share is rounded to 1/256 there. A compiler has its own way to draw.
 
     Args:
         share: chance of a number to be dropped.
@@ -28,7 +28,7 @@ class Dropout(nn.Module):
         """Return a tensor of the same shape."""
         if not self.training or self.share == 0:
             return hidden
-        if hidden.device.type != "cpu":
+        if hidden.device.type != "cpu" or torch.compiler.is_compiling():
             return F.dropout(hidden, self.share)
         draws = torch.empty(-(-hidden.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
         kept = draws.view(torch.uint8)[: hidden.numel()].view(hidden.shape) >= self.dropped

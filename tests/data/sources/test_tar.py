@@ -1,0 +1,60 @@
+"""Tar files of samples on the disk."""
+
+from __future__ import annotations
+
+import io
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from trainwright.data.open import open_table
+from trainwright.foundation.errors import DataError
+from trainwright.recipe.recipe import DataSettings
+
+
+def tar(path: Path, files: dict[str, bytes]) -> Path:
+    with tarfile.open(path, "w") as archive:
+        for name, content in files.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            archive.addfile(entry, io.BytesIO(content))
+    return path
+
+
+def test_files_of_a_stem_are_a_row(tmp_path: Path) -> None:
+    files = {
+        "a/1.left.jpg": b"L1",
+        "a/1.right.jpg": b"R1",
+        "a/1.txt": "好 one\n".encode(),
+        "a/2.left.jpg": b"L2",
+        "a/2.txt": b"two",
+    }
+    table = open_table(DataSettings(path=str(tar(tmp_path / "s.tar", files))))
+    assert table.column("left").to_list() == [b"L1", b"L2"]
+    assert table.column("right").to_list() == [b"R1", None]
+    assert table.column("txt").to_list() == ["好 one", "two"]
+
+
+def test_a_sample_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
+    files = {f"{number}.{ending}": b"0" for number in range(9) for ending in ("jpg", "cls")}
+    files |= {"9.jpg": b"0", "9.json": b"{oh", "a.jpg": b"0", "a.txt": b"\xff\xfe\xfd"}
+    table = open_table(DataSettings(path=str(tar(tmp_path / "s.tar", files))))
+    assert table.num_rows == 9
+    assert [row.position for row in table.quarantined] == [9, 10]
+    assert "no JSON" in table.quarantined[0].reason and "no UTF-8" in table.quarantined[1].reason
+
+
+def test_a_tar_file_of_other_things_is_unpacked_as_before(tmp_path: Path) -> None:
+    files = {f"{label}/{number}.jpg": b"x" for label in ("cat", "dog") for number in range(3)}
+    table = open_table(DataSettings(path=str(tar(tmp_path / "classes.tar", files))))
+    assert list(table.schema) == ["image", "label"]
+    rows = open_table(DataSettings(path=str(tar(tmp_path / "t.tar", {"rows.csv": b"a,b\n1,2\n"}))))
+    assert rows.column("b").to_list() == ["2"]
+
+
+def test_one_that_is_cut_off_is_said(tmp_path: Path) -> None:
+    whole = tar(tmp_path / "s.tar", {f"{n}.{end}": b"x" * 900 for n in range(99) for end in ("jpg", "cls")})
+    whole.write_bytes(whole.read_bytes()[:100_200])
+    with pytest.raises(DataError, match="cut off"):
+        open_table(DataSettings(path=str(whole)))

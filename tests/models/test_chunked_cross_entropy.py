@@ -1,0 +1,80 @@
+"""Cross-entropy without all outputs is the cross-entropy with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from trainwright.models.layers.chunked_cross_entropy import IGNORED, chunked_cross_entropy
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("rows", [1, 7, 100])
+def test_it_is_torchs_own(rows: int, with_bias: bool, smoothing: float) -> None:
+    hidden = torch.randn(20, 6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(9, 6, dtype=torch.float64, requires_grad=True)
+    bias = torch.randn(9, dtype=torch.float64, requires_grad=True) if with_bias else None
+    targets = torch.randint(9, (20,))
+    targets[[3, 11]] = IGNORED
+    leaves = [hidden, weight, *([] if bias is None else [bias])]
+    found = chunked_cross_entropy(hidden, weight, targets, bias=bias, smoothing=smoothing, rows=rows)
+    expected = F.cross_entropy(
+        F.linear(hidden, weight, bias), targets, reduction="sum", label_smoothing=smoothing
+    )
+    torch.testing.assert_close(found, expected)
+    mine, theirs = (torch.autograd.grad(3 * loss, leaves) for loss in (found, expected))
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
+def test_gradients_are_those_of_finite_differences() -> None:
+    hidden = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)
+    targets = torch.tensor([0, 3, IGNORED, 1, 2])
+    assert torch.autograd.gradcheck(
+        lambda h, w: chunked_cross_entropy(h, w, targets, rows=2, smoothing=0.2), (hidden, weight)
+    )
+
+
+def test_what_needs_no_gradient_gets_none() -> None:
+    weight = torch.randn(4, 3, requires_grad=True)
+    loss = chunked_cross_entropy(torch.randn(5, 3), weight, torch.tensor([0, 1, 2, 3, 0]))
+    loss.backward()
+    assert weight.grad is not None
+    assert not chunked_cross_entropy(torch.randn(5, 3), weight.detach(), torch.zeros(5).long()).requires_grad
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that any operator makes."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        made = out if isinstance(out, (tuple, list)) else [out]
+        self.numbers = max([self.numbers, *(part.numel() for part in made if isinstance(part, torch.Tensor))])
+        return out
+
+
+def test_the_outputs_are_never_held() -> None:
+    hidden, weight = torch.randn(512, 8, requires_grad=True), torch.randn(1000, 8, requires_grad=True)
+    with Largest() as largest:
+        chunked_cross_entropy(hidden, weight, torch.randint(1000, (512,)), rows=16).backward()
+    assert largest.numbers <= 16 * 1000
+
+
+def test_half_precision_products_have_precise_logarithms() -> None:
+    hidden, weight = torch.randn(64, 16, requires_grad=True), torch.randn(50, 16, requires_grad=True)
+    targets = torch.randint(50, (64,))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = chunked_cross_entropy(hidden, weight, targets, rows=10)
+    assert loss.dtype == torch.float32
+    loss.backward()
+    assert hidden.grad is not None and hidden.grad.dtype == torch.float32
+    expected = F.cross_entropy(hidden @ weight.T, targets, reduction="sum")
+    torch.testing.assert_close(loss, expected, rtol=2e-2, atol=0.5)

@@ -1,0 +1,98 @@
+"""Muon on hidden matrices, AdamW on the rest."""
+
+from __future__ import annotations
+
+import copy
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from trainwright.recipe.recipe import ModelSettings
+from trainwright.training.muon import orthogonal
+from trainwright.training.optimizers import OPTIMIZERS, ParameterGroup
+
+
+def test_singular_values_come_close_to_one() -> None:
+    for shape in ((3, 8, 8), (2, 5, 20), (2, 20, 5)):
+        values = torch.linalg.svdvals(orthogonal(torch.randn(shape)))
+        assert values.min() > 0.3 and values.max() < 1.3
+    assert not orthogonal(torch.zeros(1, 3, 3)).any()
+
+
+def steps(net: nn.Module, take: int, each: object) -> None:
+    torch.manual_seed(1)
+    inputs = torch.randn(64, 6)
+    targets = inputs[:, :1] * inputs[:, 1:2]
+    for _ in range(take):
+        (net(inputs) - targets).square().mean().backward()
+        each()  # type: ignore[operator]
+
+
+def net() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(6, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 1))
+
+
+def test_it_steps_as_torchs_own_does() -> None:
+    mine, theirs = net(), net()
+    rule = OPTIMIZERS["muon"](
+        [ParameterGroup(dict(mine.named_parameters()), 0.1, 0.5, hidden=frozenset({"0.weight", "2.weight"}))],
+        momentum=0.95,
+    )
+    hidden = [theirs[0].weight, theirs[2].weight]
+    others = [p for p in theirs.parameters() if all(p is not q for q in hidden)]
+    muon = torch.optim.Muon(hidden, lr=0.01, weight_decay=0.1, adjust_lr_fn="match_rms_adamw")  # type: ignore[arg-type]
+    adamw = torch.optim.AdamW(others, lr=0.01, weight_decay=0.1)
+
+    def own() -> None:
+        rule.step(0.02)  # half of it, by the group's scale
+        rule.zero_grad()
+
+    def torchs() -> None:
+        for optimizer in (muon, adamw):
+            optimizer.step()
+        theirs.zero_grad()
+
+    start = [p.detach().clone() for p in mine.parameters()]
+    steps(mine, 10, own)
+    steps(theirs, 10, torchs)
+    for before, one, other in zip(start, mine.parameters(), theirs.parameters(), strict=True):
+        # torch iterates in bfloat16 on a CPU as well
+        assert (one - other).norm() < 0.05 * (one - before).norm() + 1e-4
+
+
+def test_a_step_to_be_skipped_leaves_everything() -> None:
+    mine = net()
+    rule = OPTIMIZERS["muon"]([ParameterGroup(dict(mine.named_parameters()), hidden=frozenset({"2.weight"}))])
+    steps(mine, 2, lambda: (rule.step(0.01), rule.zero_grad()))
+    weights = copy.deepcopy(mine.state_dict())
+    state = {name: tensor.clone() for name, tensor in rule.tensors().items()}
+    for parameter in mine.parameters():
+        parameter.grad = torch.full_like(parameter, torch.nan)
+    rule.step(0.01, skip=torch.ones(()))
+    assert all(torch.equal(weights[name], tensor) for name, tensor in mine.state_dict().items())
+    assert all(torch.equal(state[name], tensor) for name, tensor in rule.tensors().items())
+
+
+def test_hidden_matrices_keep_no_adam_state() -> None:
+    mine = net()
+    rule = OPTIMIZERS["muon"]([ParameterGroup(dict(mine.named_parameters()), hidden=frozenset({"2.weight"}))])
+    steps(mine, 1, lambda: (rule.step(0.01), rule.zero_grad()))
+    assert "velocity/2.weight" in rule.tensors() and "mean/2.weight" not in rule.tensors()
+    assert "mean/0.weight" in rule.tensors() and "velocity/0.weight" not in rule.tensors()
+
+
+@pytest.mark.parametrize("encoder", ["mlp", "tabm", "ft_transformer"])
+def test_what_is_hidden_is_known_from_outside(encoder: str) -> None:
+    from trainwright.models.defaults import GroupSpec
+    from trainwright.models.multimodal import MultimodalModel
+
+    spec = {"dense": 2, "index": [3, 4], "bins": [[0.0, 1.0], None]}
+    groups = {"table": GroupSpec("table", "table", spec)}
+    model = MultimodalModel.build(groups, {"y": 2}, ModelSettings(name=encoder), {})
+    hidden = model.hidden_matrices()
+    tables: set[Tensor] = {part.weight for part in model.modules() if isinstance(part, nn.Embedding)}
+    assert hidden and all(parameter.dim() >= 2 for parameter in hidden)
+    assert not tables & set(hidden)
+    assert not set(model.heads.parameters()) & set(hidden)
