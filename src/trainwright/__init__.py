@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from trainwright.workshop.estimator import TrainwrightRegressor as TrainwrightRegressor
     from trainwright.workshop.evaluate import evaluate as evaluate
     from trainwright.workshop.init import init as init
+    from trainwright.workshop.launch_files import launch_files as launch_files
     from trainwright.workshop.model import Model as Model
     from trainwright.workshop.predict import predict as predict
     from trainwright.workshop.report import report as report
@@ -43,6 +44,7 @@ _PLACES = {
     "demo": "workshop.demo",
     "evaluate": "workshop.evaluate",
     "init": "workshop.init",
+    "launch_files": "workshop.launch_files",
     "predict": "workshop.predict",
     "report": "workshop.report",
     "resume": "workshop.resume",

@@ -6,7 +6,7 @@ import copy
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from trainwright.recipe.recipe import ModelSettings
 from trainwright.training.muon import orthogonal
@@ -83,16 +83,46 @@ def test_hidden_matrices_keep_no_adam_state() -> None:
     assert "mean/0.weight" in rule.tensors() and "velocity/0.weight" not in rule.tensors()
 
 
-@pytest.mark.parametrize("encoder", ["mlp", "tabm", "ft_transformer"])
-def test_what_is_hidden_is_known_from_outside(encoder: str) -> None:
+KINDS = {
+    ("mlp", "table"): (2, 2),  # two layers; nothing else is a matrix between layers
+    ("tabm", "table"): (2, 2),
+    ("ft_transformer", "table"): (4, 2),
+    ("resnet", "image"): (9, 4),
+    ("vit", "image"): (9, 4),
+    ("lstm", "sequence"): (5, 2),
+}
+"""Encoder and kind of input → how many hidden matrices there are, and the most axes one of them has."""
+
+
+@pytest.mark.parametrize(("encoder", "modality"), list(KINDS))
+def test_what_is_hidden_is_known_from_outside(encoder: str, modality: str) -> None:
     from trainwright.models.defaults import GroupSpec
     from trainwright.models.multimodal import MultimodalModel
+    from trainwright.workshop.assemble import parameter_groups
 
-    spec = {"dense": 2, "index": [3, 4], "bins": [[0.0, 1.0], None]}
-    groups = {"table": GroupSpec("table", "table", spec)}
-    model = MultimodalModel.build(groups, {"y": 2}, ModelSettings(name=encoder), {})
-    hidden = model.hidden_matrices()
-    tables: set[Tensor] = {part.weight for part in model.modules() if isinstance(part, nn.Embedding)}
-    assert hidden and all(parameter.dim() >= 2 for parameter in hidden)
-    assert not tables & set(hidden)
-    assert not set(model.heads.parameters()) & set(hidden)
+    specs = {
+        "table": {"dense": 3, "index": [5, 40], "bins": [None] * 3, "periodic": [False] * 3},
+        "image": {"channels": 3, "height": 16, "width": 16, "mean": [0.5] * 3, "std": [0.2] * 3},
+        "sequence": {"width": 3, "max_length": 9},
+    }
+    groups = {"it": GroupSpec("it", modality, specs[modality])}
+    settings = ModelSettings(name=encoder, size="tiny")
+    model = MultimodalModel.build(groups, {"y": 2}, settings, {})
+    found = parameter_groups(model, 0.1)
+    hidden = {name: p for group in found for name, p in group.params.items() if name in group.hidden}
+    assert all(name.startswith("encoders.") for name in hidden)
+    assert (len(hidden), max((p.dim() for p in hidden.values()), default=2)) == KINDS[encoder, modality]
+    tables = {id(part.weight) for part in model.modules() if isinstance(part, nn.Embedding)}
+    assert not any(id(parameter) in tables for parameter in hidden.values())
+
+
+def test_kernels_are_flattened() -> None:
+    torch.manual_seed(0)
+    kernel, flat = nn.Parameter(torch.randn(4, 3, 3, 3)), nn.Parameter(torch.empty(4, 27))
+    flat.data.copy_(kernel.data.flatten(1))
+    gradient = torch.randn_like(kernel)
+    kernel.grad, flat.grad = gradient, gradient.flatten(1)
+    for parameter in (kernel, flat):
+        rule = OPTIMIZERS["muon"]([ParameterGroup({"w": parameter}, 0.1, hidden=frozenset({"w"}))])
+        rule.step(0.1)
+    torch.testing.assert_close(kernel.flatten(1), flat)

@@ -35,6 +35,12 @@ RunOption = Annotated[
     Path | None,
     typer.Option("--run", metavar="FOLDER", help="Run folder to make; by default one under runs/."),
 ]
+OnOption = Annotated[
+    str | None,
+    typer.Option(
+        "--on", metavar="CLUSTER", help="Ray cluster to train on: ray://host:10001, auto, or local-cluster."
+    ),
+]
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="Run folder.")]
 QueryOption = Annotated[
     str | None,
@@ -80,6 +86,7 @@ def train(
             help="Any field of the recipe: model.size=tiny; repeat for several.",
         ),
     ] = None,
+    on: OnOption = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
@@ -87,7 +94,14 @@ def train(
     from trainwright.workshop.train import train as verb
 
     made = verb(
-        data, target=target, run=run, budget=budget, seed=seed, settings=set_ or (), quiet=quiet or as_json
+        data,
+        target=target,
+        run=run,
+        budget=budget,
+        seed=seed,
+        settings=set_ or (),
+        on=on,
+        quiet=quiet or as_json,
     )
     return _finish_run(made, as_json, quiet)
 
@@ -95,13 +109,61 @@ def train(
 @app.command()
 def resume(
     run: RunArgument,
+    on: OnOption = None,
     as_json: JsonFlag = False,
     quiet: QuietFlag = False,
 ) -> int:
     """Go on with a run that was stopped or killed."""
     from trainwright.workshop.resume import resume as verb
 
-    return _finish_run(verb(run, quiet=quiet or as_json), as_json, quiet)
+    return _finish_run(verb(run, on=on, quiet=quiet or as_json), as_json, quiet)
+
+
+@app.command("launch-files")
+def launch_files(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe ending in .yaml.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder to write to.")],
+    to: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND", help="skypilot, kuberay or kubeflow; repeat for several, all by default."
+        ),
+    ] = None,
+    nodes: Annotated[
+        int, typer.Option(metavar="NUMBER", help="Machines that share out training.devices processes.")
+    ] = 1,
+    gpu: Annotated[
+        str | None, typer.Option(metavar="KIND", help="A GPU of this kind for each process: H100.")
+    ] = None,
+    image: Annotated[
+        str, typer.Option(metavar="IMAGE", help="Container image with Trainwright in it.")
+    ] = "trainwright:latest",
+    volume: Annotated[
+        str, typer.Option(metavar="NAME", help="Volume claim, or bucket, that all machines see at /shared.")
+    ] = "shared",
+    cpus: Annotated[int, typer.Option(metavar="NUMBER", help="Cores of each process.")] = 4,
+    memory: Annotated[int, typer.Option(metavar="GB", help="Memory of each process.")] = 16,
+) -> int:
+    """Write files that start RECIPE on a cluster: SkyPilot, KubeRay, Kubeflow Trainer."""
+    from trainwright.workshop.launch_files import KINDS, needed_there
+    from trainwright.workshop.launch_files import launch_files as verb
+
+    made = verb(
+        recipe,
+        output=output,
+        to=to or KINDS,
+        nodes=nodes,
+        gpu=gpu,
+        image=image,
+        volume=volume,
+        cpus=cpus,
+        memory=memory,
+    )
+    for path in made:
+        _print(str(path))
+    for path in needed_there(recipe):
+        print(f"Copy {path} to /shared/data on the cluster before you start.", file=sys.stderr)  # noqa: T201
+    return 0
 
 
 @app.command()

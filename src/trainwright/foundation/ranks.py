@@ -139,9 +139,13 @@ def launched() -> Ranks:
     return Ranks(int(os.environ.get("RANK", "0")), int(os.environ.get("WORLD_SIZE", "1")))
 
 
+RESTARTED = "TRAINWRIGHT_RESTARTED"
+"""Variable of the environment by which other launchers than torchrun say that this is not the first start."""
+
+
 def is_restart() -> bool:
-    """Return whether torchrun has started these processes again after one of them died."""
-    return _restarts() > 0
+    """Return whether these processes were started again after one of them died."""
+    return _restarts() > 0 or os.environ.get(RESTARTED) == "1"
 
 
 def _restarts() -> int:
@@ -150,13 +154,20 @@ def _restarts() -> int:
 
 @contextmanager
 def joined() -> Iterator[Ranks]:
-    """Join the processes that torchrun started beside this one; leave them at the end."""
+    """Join the processes that torchrun started beside this one; leave them at the end.
+
+    Where whoever started them has joined them already, as Ray does, it also parts them.
+    """
     ranks = launched()
     if ranks.size == 1:
         yield ALONE
         return
     import torch
     import torch.distributed as dist
+
+    if dist.is_initialized():
+        yield ranks
+        return
     from torch.distributed.distributed_c10d import PrefixStore
     from torch.distributed.rendezvous import rendezvous
 

@@ -22,7 +22,7 @@ from trainwright.workshop.run import Run
 JOB, RECIPE, STOP, ERROR = "job.json", "recipe.yaml", "stop", "error.json"
 """Files through which this process and those that train speak: what to do, whether to stop, what is wrong."""
 
-_RESTARTS = 3
+RESTARTS = 3
 """Times that all processes are started again after one of them died."""
 
 
@@ -40,36 +40,53 @@ def launch(recipe: Recipe, frame: Any, *, base: Path | None, place: Path, quiet:
     Raises:
         UserError: what one of the processes found to be wrong, or the rows are in memory.
     """
-    if frame is not None:
-        raise RecipeError(
-            "several processes read their rows from files, and these are in memory",
-            where="training.devices",
-            fix="write them to a Parquet file first, or leave training.devices at 1",
-        )
+    check_no_frame(frame)
     count = recipe.training.devices
     with tempfile.TemporaryDirectory(prefix="trainwright-") as name:
         folder = Path(name)
-        write_atomic(folder / RECIPE, dump_recipe(recipe, full=True))
-        job = {
-            "base": str((base or Path()).resolve()),
-            "place": str(place.absolute()),
-            "quiet": quiet,
-            "resumed": resumed,
-        }
-        write_json(folder / JOB, job)
+        write_job(folder, recipe, base=base, place=place, quiet=quiet, resumed=resumed)
         torchrun = ["torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
-        command = [*torchrun, f"--max-restarts={_RESTARTS}", "-m", "trainwright.workshop.worker", name]
+        command = [*torchrun, f"--max-restarts={RESTARTS}", "-m", "trainwright.workshop.worker", name]
         environment = {**os.environ, "OMP_NUM_THREADS": str(max(1, num_cpus() // count))}
         # A session of its own: Ctrl-C reaches this process alone, which then asks the others to stop.
         processes = subprocess.Popen(
             [sys.executable, "-m", *command], env=environment, start_new_session=True
         )
         status = _wait(processes, folder)
-        if (folder / ERROR).exists():
-            raise UserError(**json.loads((folder / ERROR).read_text(encoding="utf-8")))
+        raise_found(folder)
         if status:
             raise TrainwrightError(f"the processes that trained ended with status {status}")
     return Run(place)
+
+
+def check_no_frame(frame: Any) -> None:
+    """Refuse rows in memory, which other processes do not see."""
+    if frame is not None:
+        raise RecipeError(
+            "several processes read their rows from files, and these are in memory",
+            where="training.devices",
+            fix="write them to a Parquet file first, or leave training.devices at 1",
+        )
+
+
+def write_job(
+    folder: Path, recipe: Recipe, *, base: Path | None, place: Path, quiet: bool, resumed: bool
+) -> None:
+    """Write what the processes have to do; the job last: where it is, all of it is."""
+    write_atomic(folder / RECIPE, dump_recipe(recipe, full=True))
+    job = {
+        "base": str((base or Path()).resolve()),
+        "place": str(place.absolute()),
+        "quiet": quiet,
+        "resumed": resumed,
+    }
+    write_json(folder / JOB, job)
+
+
+def raise_found(folder: Path) -> None:
+    """Raise what one of the processes found to be wrong."""
+    if (folder / ERROR).exists():
+        raise UserError(**json.loads((folder / ERROR).read_text(encoding="utf-8")))
 
 
 def _wait(processes: subprocess.Popen[bytes], folder: Path) -> int:

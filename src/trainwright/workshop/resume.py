@@ -12,11 +12,12 @@ from trainwright.workshop.run import Run
 from trainwright.workshop.train import run_recipe
 
 
-def resume(run: Run | str | Path, *, quiet: bool = True) -> Run:
+def resume(run: Run | str | Path, *, on: str | None = None, quiet: bool = True) -> Run:
     """Go on with a run; from its start when it was killed before the first checkpoint.
 
     Args:
         run: the run or its folder.
+        on: a Ray cluster to go on with (see `train`).
         quiet: say nothing on standard error.
 
     Returns:
@@ -38,5 +39,5 @@ def resume(run: Run | str | Path, *, quiet: bool = True) -> Run:
         # As in the process that gave the frame: paths in it start from the working folder.
         frame, base = pl.read_parquet(run.path / FRAME), None
     return run_recipe(
-        run.recipe, frame, base=base, folder=run.path, console=Console(quiet=quiet), resumed=True
+        run.recipe, frame, base=base, folder=run.path, console=Console(quiet=quiet), resumed=True, on=on
     )

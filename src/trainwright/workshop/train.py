@@ -60,6 +60,7 @@ def train(
     budget: str | None = None,
     seed: int | None = None,
     settings: Mapping[str, Any] | Sequence[str] = (),
+    on: str | None = None,
     quiet: bool = True,
 ) -> Run:
     """Train a model and judge it.
@@ -73,6 +74,7 @@ def train(
         budget: when to stop: "20m", "10 epochs" or "5_000 steps".
         seed: where every random draw comes from; 0 by default.
         settings: other fields by dotted name: {"model.size": "tiny"} or ["model.size=tiny"].
+        on: a Ray cluster to train on: "ray://host:10001", "auto", or "local-cluster" to start one here.
         quiet: say nothing; False shows progress and verdict on standard error.
 
     Returns:
@@ -84,7 +86,7 @@ def train(
     asked, frame, base = ask_recipe(
         data, target=target, recipe=recipe, budget=budget, seed=seed, settings=settings
     )
-    return run_recipe(asked, frame, base=base, folder=run, console=Console(quiet=quiet))
+    return run_recipe(asked, frame, base=base, folder=run, console=Console(quiet=quiet), on=on)
 
 
 def run_recipe(
@@ -96,6 +98,7 @@ def run_recipe(
     console: Console | None = None,
     resumed: bool = False,
     stop: Callable[[], bool] = lambda: False,
+    on: str | None = None,
 ) -> Run:
     """Carry out a recipe: prepare, train, judge, write.
 
@@ -107,12 +110,18 @@ def run_recipe(
         console: where progress is shown.
         resumed: go on in an existing run folder.
         stop: asked before every step, beside Ctrl-C; True ends training cleanly.
+        on: a Ray cluster to do it on (see `train`).
     """
-    if recipe.training.devices > 1 and launched().size == 1:
-        from trainwright.workshop.launch import launch
-
+    if on is not None or (recipe.training.devices > 1 and launched().size == 1):
         place = Path(folder) if folder else _new_place(recipe)
         _check_place(place, resumed=resumed)
+        if on is not None:
+            from trainwright.workshop.cluster import on_cluster
+
+            console = console or Console(quiet=True)
+            return on_cluster(recipe, frame, base=base, place=place, console=console, resumed=resumed, on=on)
+        from trainwright.workshop.launch import launch
+
         quiet = console is None or console.quiet
         return launch(recipe, frame, base=base, place=place, quiet=quiet, resumed=resumed)
     from trainwright.training.checkpoint import Checkpoints

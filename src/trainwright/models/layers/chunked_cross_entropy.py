@@ -92,15 +92,16 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                     of_hidden[start : start + rows] = gradient @ weight
                 if of_weight is not None:
                     of_weight += gradient.mT @ part
-        kept = (of_hidden, of_weight, of_bias)
-        dtypes = (hidden.dtype, weight.dtype, hidden.dtype if bias is None else bias.dtype)
-        context.save_for_backward(
-            *(None if part is None else part.to(dtype) for part, dtype in zip(kept, dtypes, strict=True))
-        )
+        context.dtypes = (hidden.dtype, weight.dtype, None if bias is None else bias.dtype)
+        context.save_for_backward(of_hidden, of_weight, of_bias)
         return total
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(context: Any, factor: Tensor) -> tuple[Tensor | None, ...]:
-        kept = (None if part is None else part * factor.to(part.dtype) for part in context.saved_tensors)
+        # Times the factor before it is rounded: in half precision the factor itself would be off by 1 in 500.
+        kept = (
+            None if part is None else (part.to(factor.dtype) * factor).to(dtype)
+            for part, dtype in zip(context.saved_tensors, context.dtypes, strict=True)
+        )
         return (*kept, None, None, None)
