@@ -17,6 +17,8 @@ from trainwright.training.checkpoint import Checkpoints
 from trainwright.training.events import EventLog, read_events
 from trainwright.training.loop import Judgement, LoopSettings, Outcome, Trainer
 from trainwright.training.optimizers import ParameterGroup
+from trainwright.training.sharded_checkpoint import ShardedCheckpoints
+from trainwright.training.sharding import shard
 
 _RANDOM = np.random.default_rng(0)
 X = _RANDOM.normal(size=(96, 5)).astype(np.float32)
@@ -83,6 +85,10 @@ def run(
         return stop_at is not None and asked > stop_at
 
     ranks: Ranks = more.pop("ranks", ALONE)
+    checkpoints = Checkpoints(folder / "checkpoints") if ranks.is_first else None
+    if more.pop("sharded", False):
+        shard(net, torch.device("cpu"))
+        checkpoints = ShardedCheckpoints(folder / "checkpoints", ranks)
     events = EventLog(folder / ("events.jsonl" if ranks.is_first else f"events-{ranks.rank}.jsonl"))
     trainer = Trainer(
         net,
@@ -92,7 +98,7 @@ def run(
         more.pop("evaluate", judge),
         settings,
         events,
-        Checkpoints(folder / "checkpoints") if ranks.is_first else None,
+        checkpoints,
         stop,
         more.pop("on_progress", None),
         ranks,

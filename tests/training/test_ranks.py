@@ -49,7 +49,11 @@ with joined() as ranks:
     if ranks.rank != more.pop("stops", ranks.rank):
         more.pop("stop_at", None)
     net, outcome, _ = run(Path(folder), replace(SETTINGS, **settings), ranks=ranks, **more)
-    save_file(net.state_dict(), Path(folder) / f"net-{ranks.rank}.safetensors")
+    state = net.state_dict()
+    held = sum(getattr(t, "to_local", lambda t=t: t)().numel() for t in state.values())
+    whole = {name: t.full_tensor() if hasattr(t, "full_tensor") else t for name, t in state.items()}
+    save_file(whole, Path(folder) / f"net-{ranks.rank}.safetensors")
+    (Path(folder) / f"held-{ranks.rank}").write_text(str(held))
 print(json.dumps([outcome.reason, outcome.step]))
 """
 
@@ -152,3 +156,62 @@ def test_rows_are_shared_out_once_and_evenly(rows: int, size: int) -> None:
     shares = [Ranks(rank, size).share(np.arange(rows)) for rank in range(size)]
     assert np.concatenate(shares).tolist() == list(range(rows))
     assert max(map(len, shares)) - min(map(len, shares)) <= 1
+
+
+@pytest.mark.parametrize(
+    ("size", "settings", "batch"),
+    [
+        (2, {"clip": 0.1}, 16),
+        (3, {"accumulation": 2, "ema": 0.9}, 16),
+        (3, {"optimizer": "sgd"}, 2),  # one process has no row
+    ],
+)
+def test_a_sharded_model_ends_as_one_process_has_it(
+    tmp_path: Path, size: int, settings: dict[str, Any], batch: int
+) -> None:
+    (tmp_path / "one").mkdir()
+    net, _, events = run(tmp_path / "one", replace(SETTINGS, **settings), no_dropout=True, batch=batch)
+    expected = list(dict(sorted(net.state_dict().items())).values())
+    losses = [event["loss"] for event in events if event["kind"] == "step"]
+    folder = tmp_path / "many"
+    reason, step, found = train(folder, size, settings, no_dropout=True, sharded=True, batch=batch)
+    assert (reason, step) == ("finished", 60)
+    close(found, expected)
+    shared = [event["loss"] for event in read_events(folder / "events.jsonl") if event["kind"] == "step"]
+    np.testing.assert_allclose(shared, losses, rtol=1e-5)
+    held = [int((folder / f"held-{rank}").read_text()) for rank in range(size)]
+    assert sum(held) == sum(tensor.numel() for tensor in expected)
+    assert max(held) < 0.7 * sum(held)
+
+
+def test_a_sharded_checkpoint_goes_on_with_any_number_of_processes_and_unsharded(tmp_path: Path) -> None:
+    expected, _ = alone(tmp_path / "one", ema=0.9)
+    folder, settings = tmp_path / "many", {"ema": 0.9}
+    sizes = [(2, True), (3, True), (2, False), (2, True)]
+    for number, (size, sharded) in enumerate(sizes):
+        reason, step, _ = train(folder, size, settings, no_dropout=True, sharded=sharded, stop_at=10, stops=0)
+        assert (reason, step) == ("interrupted", 10 * (number + 1))
+    files = sorted(path.name for path in (folder / "checkpoints" / "step-000000040").iterdir())
+    assert files[:-1] == [f"shard-0000{rank}-model-00001-of-00001.safetensors" for rank in (1, 2)]
+    assert files[-1] == "state.json"
+    assert len(list((folder / "checkpoints").iterdir())) == 2
+    net, outcome, events = run(folder, replace(SETTINGS, **settings), no_dropout=True)
+    assert outcome.reason == "finished"
+    assert [event["step"] for event in events if event["kind"] == "resume"] == [10, 20, 30, 40]
+    close(list(dict(sorted(net.state_dict().items())).values()), expected)
+
+
+def test_a_sharded_checkpoint_that_was_changed_is_passed_over(tmp_path: Path) -> None:
+    expected, _ = alone(tmp_path / "one")
+    folder = tmp_path / "many"
+    for stop in (10, 10):
+        train(folder, 2, no_dropout=True, sharded=True, stop_at=stop, stops=0)
+    newest = folder / "checkpoints" / "step-000000020" / "shard-00002-model-00001-of-00001.safetensors"
+    content = bytearray(newest.read_bytes())
+    content[-1] ^= 1
+    newest.write_bytes(content)
+    reason, _, found = train(folder, 3, no_dropout=True, sharded=True)
+    assert reason == "finished"
+    close(found, expected)
+    refused = [event for event in read_events(folder / "events.jsonl") if event["kind"] == "refused"]
+    assert [event["checkpoint"] for event in refused] == ["step-000000020"]

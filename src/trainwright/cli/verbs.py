@@ -161,8 +161,8 @@ def launch_files(
     )
     for path in made:
         _print(str(path))
-    for path in needed_there(recipe):
-        print(f"Copy {path} to /shared/data on the cluster before you start.", file=sys.stderr)  # noqa: T201
+    for needed in needed_there(recipe):
+        print(f"Copy {needed} to /shared/data on the cluster before you start.", file=sys.stderr)  # noqa: T201
     return 0
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +34,24 @@ class BatchPlan:
 
     def __getitem__(self, batch: int) -> Rows:
         return self.rows[self.offsets[batch] : self.offsets[batch + 1]]
+
+
+def windows(
+    plan_of: Callable[[int], BatchPlan], epoch: int, window: int, accumulation: int
+) -> Iterator[list[Rows]]:
+    """Yield the micro-batches of each step from a place on, epoch after epoch.
+
+    Args:
+        plan_of: epoch → its plan; asked when it is reached.
+        epoch: where to begin.
+        window: steps of that epoch which are done.
+        accumulation: micro-batches a step; the last step of an epoch has what is left.
+    """
+    while True:
+        plan = plan_of(epoch)
+        for first in range(window * accumulation, len(plan), accumulation):
+            yield [plan[i] for i in range(first, min(first + accumulation, len(plan)))]
+        epoch, window = epoch + 1, 0
 
 
 def plan_batches(

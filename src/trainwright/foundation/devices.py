@@ -73,6 +73,18 @@ def processor() -> str:
     return platform.processor() or platform.machine()
 
 
+def free_memory() -> int:
+    """Return how many bytes of memory programs can still take on this machine; all of it where none tells."""
+    try:
+        with open("/proc/meminfo", encoding="utf-8") as lines:  # noqa: PTH123 (a kernel file)
+            for line in lines:
+                if line.startswith("MemAvailable:"):
+                    return int(line.split()[1]) * 1024
+    except OSError:
+        pass
+    return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+
+
 def peak_memory_mb() -> float:
     """Return the largest resident memory of this process so far, in MiB."""
     import resource

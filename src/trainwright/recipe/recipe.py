@@ -246,11 +246,26 @@ class TrainingSettings(Settings):
         description="Processes on this machine that train together, one for each GPU or each share of the "
         "cores; a step learns from the same rows whatever their number.",
     )
+    sharding: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Share weights, gradients and optimiser state out among the processes (FSDP2); auto: "
+        "where one of them has no room for all of it.",
+    )
     device: Text = Field(default="auto", description="auto, cpu, cuda, cuda:1 or mps.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="Arithmetic of the model in training; bfloat16 on CUDA, and for transformers on CPUs "
         "where it is measured to be faster; else float32.",
+    )
+    compile: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Compile the blocks that a model repeats (torch.compile); auto: where timing a few steps "
+        "says that it pays within the run, which is tried on long runs alone.",
+    )
+    graphs: Literal["auto", "on", "off"] = Field(
+        default="auto",
+        description="Record micro-batches as CUDA graphs, so that small models do not wait for the host; "
+        "auto: on NVIDIA GPUs where all rows have the same shape.",
     )
     checkpoint_minutes: float = Field(
         default=2.0,

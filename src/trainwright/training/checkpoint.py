@@ -54,9 +54,13 @@ class Checkpoints:
             UserError: the one before could not be written (a full disk).
         """
         self.wait()
-        copies = {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
+        copies = self.copied(tensors)
         self._writer = Thread(target=self._write, args=(step, copies, dict(state)), name="checkpoint")
         self._writer.start()
+
+    def copied(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Return copies in host memory, which training does not change any more."""
+        return {name: tensor.detach().to("cpu", copy=True) for name, tensor in tensors.items()}
 
     def _write(self, *checkpoint: Any) -> None:
         try:
@@ -99,21 +103,48 @@ class Checkpoints:
 
     def newest(self) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
         """Return tensors and state of the newest checkpoint that is whole; None when there is none."""
-        from safetensors.torch import load_file
-
         for folder in reversed(self._all()):
-            try:
-                state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
-                if file_sha256(folder / "tensors.safetensors") == state["sha256"]:
-                    return load_file(folder / "tensors.safetensors"), state
-                self.refused[folder.name] = "its hash is not the one it was written with"
-            except (OSError, ValueError, KeyError) as error:
-                self.refused[folder.name] = str(error).splitlines()[0]
+            state, why = hashes_of(folder)
+            if why is None:
+                return _tensors_of(folder), state
+            self.refused[folder.name] = why
         return None
 
     def clear(self) -> None:
         """Remove all checkpoints: the run is complete and its model folder holds the weights."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def hashes_of(folder: Path) -> tuple[dict[str, Any], str | None]:
+    """Return the state of a checkpoint, and why it is not what was written; None where it is."""
+    try:
+        state = json.loads((folder / "state.json").read_text(encoding="utf-8"))
+        known = state["sha256"]
+        files = known if isinstance(known, dict) else {"tensors.safetensors": known}
+        if all(file_sha256(folder / name) == digest for name, digest in files.items()):
+            return state, None
+    except (OSError, ValueError, KeyError) as error:
+        return {}, str(error).splitlines()[0]
+    return state, "its hash is not the one it was written with"
+
+
+def _tensors_of(folder: Path) -> dict[str, Tensor]:
+    """Return the tensors of a checkpoint; those that several processes wrote are put together."""
+    from safetensors.torch import load_file
+
+    if (folder / "tensors.safetensors").exists():
+        return load_file(folder / "tensors.safetensors")
+    from torch.distributed.checkpoint.hf_storage import HuggingFaceStorageReader
+    from torch.distributed.checkpoint.state_dict_loader import load
+
+    reader = HuggingFaceStorageReader(str(folder))
+    known = reader.read_metadata().state_dict_metadata
+    tensors = {
+        name: torch.empty(entry.size, dtype=entry.properties.dtype)  # type: ignore[union-attr]
+        for name, entry in known.items()
+    }
+    load(tensors, storage_reader=reader, no_dist=True)
+    return tensors
 
 
 def random_states() -> dict[str, Tensor]:

@@ -19,14 +19,23 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
-from trainwright.data.batch_plan import BatchPlan
+from trainwright.data.batch_plan import BatchPlan, windows
 from trainwright.data.encoded import Array, Batch
 from trainwright.foundation.errors import UserError
 from trainwright.foundation.ranks import ALONE, Ranks
-from trainwright.training.checkpoint import Checkpoints, gathered_states, set_random_states
+from trainwright.training.checkpoint import (
+    Checkpoints,
+    gathered_states,
+    random_states,
+    set_random_states,
+)
 from trainwright.training.faults import FiniteGuard, halved, is_out_of_memory, running_statistics
-from trainwright.training.optimizers import OPTIMIZERS, Optimizer, ParameterGroup
+from trainwright.training.feed import Feed
+from trainwright.training.graphs import Graphs
+from trainwright.training.optimizers import OPTIMIZERS, Optimizer, ParameterGroup, local
 from trainwright.training.schedules import PLATEAU_FACTOR, SCHEDULES, rate
+from trainwright.training.sharded_checkpoint import ShardedCheckpoints
+from trainwright.training.sharding import is_sharded, like
 
 
 class Loss(Protocol):
@@ -94,6 +103,8 @@ class LoopSettings:
         patience: evaluations without progress before it stops; 0 never stops.
         deadline: seconds after which it stops in any case; None is no limit.
         checkpoint_seconds: seconds between checkpoints.
+        ahead: batches that a thread makes ahead.
+        graphs: whether micro-batches are recorded as CUDA graphs.
     """
 
     steps: int
@@ -112,6 +123,8 @@ class LoopSettings:
     deadline: float | None = None
     checkpoint_seconds: float = 120.0
     precision: str = "float32"
+    ahead: int = 0
+    graphs: bool = False
 
 
 @dataclass(frozen=True)
@@ -207,6 +220,7 @@ class Trainer:
             return self._run(position)
         finally:
             gc.unfreeze()
+            self._feed.close()
             if self.checkpoints is not None:
                 self.checkpoints.wait()
 
@@ -227,7 +241,7 @@ class Trainer:
                 reason = "interrupted" if stop else "budget"
                 break
             if plan is None or planned != position.epoch:
-                plan, planned = self.batches.plan(position.epoch), position.epoch
+                plan, planned = self._plan(position.epoch), position.epoch
                 if self.on_progress is not None:
                     # Where the epoch began: a run that resumes in its midst has heard no more than that.
                     self.on_progress((position.step - position.window) / settings.steps)
@@ -283,13 +297,19 @@ class Trainer:
 
     def time_steps(self) -> Iterator[float]:
         """Do the first steps for the sake of their time: yields the seconds of each. Spoils the model."""
+        accumulation = self.settings.accumulation
+        self.settings = replace(self.settings, accumulation=1)
         self._begin()
         self.model.train()
-        plan = self.batches.plan(0)
-        for step in itertools.count():
-            began = time.monotonic()
-            float(self._step([plan[step % len(plan)]], Position(step=step)).loss)  # waits for the device
-            yield (time.monotonic() - began) * self.settings.accumulation
+        plan = self._plan(0)
+        try:
+            for step in itertools.count():
+                began = time.monotonic()
+                place = Position(step=step, window=step % len(plan))
+                float(self._step([plan[place.window]], place).loss)  # waits for the device
+                yield (time.monotonic() - began) * accumulation
+        finally:
+            self._feed.close()
 
     def _begin(self) -> None:
         self.device = next(self.model.parameters()).device
@@ -298,6 +318,37 @@ class Trainer:
         )
         self._schedule = SCHEDULES[self.settings.schedule]
         self._guard = FiniteGuard(self.model, self.events)
+        self._sharded = is_sharded(self.model)
+        self._feed = Feed(self.batches.batch, self.device, ahead=self.settings.ahead)
+        self._plans: dict[int, BatchPlan] = {}
+        recorded = self.settings.graphs and not self._sharded
+        graphs = Graphs(self._backward, self.model, self.events) if recorded else None
+        self._graphs, self._micro_batch = graphs, graphs or self._backward
+
+    def _plan(self, epoch: int) -> BatchPlan:
+        """Return the plan of an epoch; that of the next is made once, and early where batches are."""
+        if epoch not in self._plans:
+            self._plans = {known: plan for known, plan in self._plans.items() if known >= epoch - 1}
+            self._plans[epoch] = self.batches.plan(epoch)
+        return self._plans[epoch]
+
+    def _following(self, position: Position, split: int) -> Iterator[list[Array]]:
+        """Yield the rows of the batches of each step after this one."""
+        left = self.settings.steps - position.step
+        steps = windows(self._plan, position.epoch, position.window, self.settings.accumulation)
+        for window in itertools.islice(steps, 1, max(left, 1)):
+            yield self._shares(window, split)[0]
+
+    def _shares(self, window: Sequence[Array], split: int) -> tuple[list[Array], list[bool]]:
+        """Return this process's rows of each micro-batch, and for which of them it only keeps step.
+
+        Where the model is sharded all processes compute it together: one without a row of its own takes one
+        that another has, and counts it for nothing.
+        """
+        parts = halved(window, split)
+        shares = [self.ranks.share(part) for part in parts]
+        idle = [self._sharded and not len(share) for share in shares]
+        return [part[:1] if none else own for part, own, none in zip(parts, shares, idle, strict=True)], idle
 
     def _step(self, window: Sequence[Array], position: Position) -> StepDone:
         """Do one update over a window of micro-batches."""
@@ -305,9 +356,12 @@ class Trainer:
         self._guard.before()
         total, rows, split = self._gradients(window, position)
         self.ranks.add_up(total)
-        self.ranks.add_up_gradients([p for group in self.groups for p in group.params.values()])
+        if not self._sharded:  # else the backward pass has added them up
+            self.ranks.add_up_gradients([p for group in self.groups for p in group.params.values()])
         gradients = self.optimizer.gradients()
         norm = torch.linalg.vector_norm(torch.stack(torch._foreach_norm(gradients)))
+        if self._sharded:
+            norm = self.ranks.add_up(norm.square()).sqrt()
         skip = self._guard.check(position.step + 1, rows, total, norm)
         if settings.clip:
             torch._foreach_mul_(gradients, (settings.clip / (norm + 1e-6)).clamp(max=1.0))
@@ -328,16 +382,19 @@ class Trainer:
         settings = self.settings
         split, largest = position.split, max(map(len, window))
         while True:
-            shares = [self.ranks.share(part) for part in halved(window, split)]
-            batches = [self.batches.batch(rows).to(self.device) for rows in shares]
+            shares, idle = self._shares(window, split)
+            batches = self._feed.take(shares, self._following(position, split))
             lack: Exception | None = None
             total = torch.zeros((), device=self.device)
-            counts = torch.stack([self.objective.count(batch) for batch in batches]).sum(dim=0)
-            counts = self.ranks.add_up(counts).clamp(min=1e-12)
+            own = [
+                self.objective.count(batch) * (not none) for batch, none in zip(batches, idle, strict=True)
+            ]
+            counts = self.ranks.add_up(torch.stack(own).sum(dim=0)).clamp(min=1e-12)
             try:
-                for batch in batches:
+                for batch, none in zip(batches, idle, strict=True):
                     if len(batch.rows):
-                        total += self._backward(batch, counts)
+                        # Over infinitely many rows the loss, and all of its gradient, is 0.
+                        total += self._micro_batch(batch, counts * math.inf if none else counts)
                 if settings.l1 and self.ranks.is_first:
                     self._backward_penalty()
             except Exception as error:
@@ -354,6 +411,8 @@ class Trainer:
                 ) from lack
             split = min(2 * split, largest)
             self.optimizer.zero_grad()
+            if self._graphs is not None:
+                self._graphs.forget()
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             self.events("memory", step=position.step + 1, split=split, rows=-(-largest // split))
@@ -437,17 +496,44 @@ class Trainer:
         if self.checkpoints is None:
             return
         tensors = {f"model/{name}": tensor for name, tensor in self.model.state_dict().items()}
-        tensors |= {f"optimizer/{name}": tensor for name, tensor in self.optimizer.tensors().items()}
+        tensors |= {f"optimizer/{name}": tensor for name, tensor in self._moments().items()}
         tensors |= {f"best/{name}": tensor for name, tensor in self._best.items()}
         tensors |= {f"ema/{name}": tensor for name, tensor in self._ema.items()}
         self.checkpoints.begin(position.step, tensors | states, {"position": asdict(position)})
 
+    def _moments(self) -> dict[str, Tensor]:
+        """Return the optimiser's state; of a sharded model as parts of the whole."""
+        tensors = self.optimizer.tensors()
+        if not self._sharded:
+            return tensors
+        params = {name: param for group in self.groups for name, param in group.params.items()}
+        return {path: like(params[path.partition("/")[2]], tensor) for path, tensor in tensors.items()}
+
+    def _template(self, names: set[str]) -> dict[str, Tensor]:
+        """Return tensors for this process's parts of a checkpoint that has these names."""
+        params = {name: param for group in self.groups for name, param in group.params.items()}
+        state = self.model.state_dict()
+        found: dict[str, Tensor] = {}
+        for name in names:
+            kind, _, rest = name.partition("/")
+            if kind == "random":
+                found[name] = random_states()[f"random/{rest.partition('.')[0]}"]
+            elif kind == "optimizer":
+                slot, _, parameter = rest.partition("/")
+                scalar = slot == "steps"
+                found[name] = torch.zeros(()) if scalar else torch.zeros_like(params[parameter].detach())
+            else:
+                found[name] = torch.empty_like(state[rest])
+        return found
+
     def _resume(self) -> Position:
         """Go to where the newest checkpoint was; the start when there is none."""
-        found = self.checkpoints.newest() if self.checkpoints is not None else None
+        if isinstance(self.checkpoints, ShardedCheckpoints):
+            found = self.checkpoints.load(self._template)
+        else:
+            found = self.ranks.from_first(None if self.checkpoints is None else self.checkpoints.newest())
         for name, why in (self.checkpoints.refused if self.checkpoints is not None else {}).items():
             self.events("refused", checkpoint=name, why=why)
-        found = self.ranks.from_first(found)
         if found is None:
             return Position()
         tensors, state = found
@@ -457,7 +543,8 @@ class Trainer:
             return {name[size:]: tensor for name, tensor in tensors.items() if name.startswith(prefix)}
 
         self.model.load_state_dict(part("model/"))
-        self.optimizer.load({name: tensor.to(self.device) for name, tensor in part("optimizer/").items()})
+        moments = {name: local(tensor).to(self.device) for name, tensor in part("optimizer/").items()}
+        self.optimizer.load(moments)
         self._best = {name: tensor.to(self.device) for name, tensor in part("best/").items()}
         self._ema = {name: tensor.to(self.device) for name, tensor in part("ema/").items()}
         set_random_states(tensors, self.ranks, seed=self.settings.seed, step=state["position"]["step"])

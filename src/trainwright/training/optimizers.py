@@ -6,6 +6,7 @@ constructing one imports the compiler (1.5 s of a short run) and their state is 
 
 from __future__ import annotations
 
+import itertools
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,12 @@ class ParameterGroup:
     hidden: frozenset[str] = frozenset()
 
 
+def local(tensor: Tensor) -> Tensor:
+    """Return this process's part of a sharded tensor, or the tensor itself."""
+    part = getattr(tensor, "to_local", None)
+    return tensor if part is None else part().detach()
+
+
 class Optimizer(ABC):
     """An update rule.
 
@@ -49,7 +56,7 @@ class Optimizer(ABC):
     """Names of the tensors kept for every parameter."""
 
     skips_on_device = True
-    """Whether the rule itself can leave everything as it was, without the host having to know."""
+    """Whether the rule itself can leave everything as it was; what a GPU did is undone there otherwise."""
 
     def __init__(self, groups: Iterable[ParameterGroup], *, momentum: float = 0.9) -> None:
         self.groups = list(groups)
@@ -63,7 +70,7 @@ class Optimizer(ABC):
             learning_rate: before the scale of each group.
             skip: scalar; 1 leaves parameters and state as they are, because the gradient is not finite.
         """
-        if skip is not None and not self.skips_on_device:
+        if skip is not None and skip.device.type == "cpu" and not self.skips_on_device:
             if bool(skip):
                 return
             skip = None
@@ -84,10 +91,18 @@ class Optimizer(ABC):
         """Apply the rule to those parameters of a group that have a gradient."""
         if not live:
             return
-        grads = [param.grad for param in live.values() if param.grad is not None]
-        state = {slot: [self._slot(slot, name, live[name]) for name in live] for slot in slots}
-        params: list[Tensor] = list(live.values())
-        self.update(params, grads, state, learning_rate * group.scale, group.weight_decay, skip)
+        grads = [local(param.grad) for param in live.values() if param.grad is not None]
+        state = {slot: [self._slot(slot, name, local(live[name])) for name in live] for slot in slots}
+        params: list[Tensor] = [local(param) for param in live.values()]
+        rate, decay = learning_rate * group.scale, group.weight_decay
+        if skip is None or self.skips_on_device:
+            self.update(params, grads, state, rate, decay, skip)
+            return
+        moved = [*params, *itertools.chain(*state.values())]
+        kept = [tensor.clone() for tensor in moved]
+        self.update(params, grads, state, rate, decay, None)
+        for tensor, before in zip(moved, kept, strict=True):
+            torch.where(skip > 0, before, tensor, out=tensor)
 
     def _slot(self, slot: str, name: str, param: Tensor) -> Tensor:
         if name not in self.state[slot]:
@@ -102,9 +117,12 @@ class Optimizer(ABC):
                 param.grad = None
 
     def gradients(self) -> list[Tensor]:
-        """Return the gradients that there are."""
+        """Return the gradients that there are; of sharded parameters this process's parts."""
         return [
-            param.grad for group in self.groups for param in group.params.values() if param.grad is not None
+            local(param.grad)
+            for group in self.groups
+            for param in group.params.values()
+            if param.grad is not None
         ]
 
     def tensors(self) -> dict[str, Tensor]:

@@ -179,10 +179,13 @@ class Model:
         """
         import torch
 
-        views = self.network.views
+        from trainwright.evaluation.score_sheet import ScoreSheet
+        from trainwright.training.feed import Feed
+        from trainwright.workshop.speed import ahead_of
 
+        views = self.network.views
         index = np.arange(rows.num_rows) if index is None else index
-        found: dict[str, Array] = {}
+        sheet = ScoreSheet(len(index))
         lengths = rows.lengths()
         plan = plan_batches(
             len(index),
@@ -190,24 +193,20 @@ class Model:
             shuffle=False,
             lengths=None if lengths is None else lengths[index],
         )
+        feed = Feed(rows.batch, self.device, ahead=ahead_of(rows, self.device))
+        parts = [plan[number] for number in range(len(plan))]
         with torch.inference_mode():
-            for number in range(len(plan)):
-                batch = rows.batch(index[plan[number]]).to(self.device)
+            for part, batch in zip(parts, feed.each([index[part] for part in parts]), strict=True):
                 outputs = self.network(batch.inputs)
                 for name, task in self.tasks.items():
                     mine = outputs[name]
-                    scored = task.view_scores(mine, views) if by_view else task.scores(mine)
-                    some = scored.float().cpu().numpy()
-                    # Made whole at once: a million rows in small pieces would leave the heap full of holes.
-                    if name not in found:
-                        found[name] = np.empty((len(index), *some.shape[1:]), dtype=some.dtype)
-                    found[name][plan[number]] = some
+                    sheet.put(name, part, task.view_scores(mine, views) if by_view else task.scores(mine))
         if not len(plan):
             return {
                 name: task.scores(torch.zeros(0, self.network.members, task.outputs)).numpy()
                 for name, task in self.tasks.items()
             }
-        return found
+        return sheet.arrays()
 
     @property
     def evaluation_batch(self) -> int:

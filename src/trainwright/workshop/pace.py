@@ -19,7 +19,12 @@ _SHARE = 0.85
 
 
 def steps_within(
-    limit: float, wanted: int, make_trainer: Callable[[], Trainer], *, evaluate_every: int
+    limit: float,
+    wanted: int,
+    make_trainer: Callable[[], Trainer],
+    *,
+    evaluate_every: int,
+    warm_up: int = 1,
 ) -> int:
     """Return how many of the wanted steps fit into a time limit, evaluations included.
 
@@ -30,6 +35,7 @@ def steps_within(
         wanted: steps of the run if time were no matter.
         make_trainer: makes a trainer over a copy of the model.
         evaluate_every: steps between evaluations.
+        warm_up: steps whose time says nothing; with more than one, they are waited for whatever they take.
     """
     state = torch.get_rng_state()
     trainer = make_trainer()
@@ -37,10 +43,15 @@ def steps_within(
     times: list[float] = []
     for taken in trainer.time_steps():
         times.append(taken)
-        typical = sorted(times[1:] or times)[len(times[1:] or times) // 2]
+        if 1 < warm_up == len(times):
+            began = time.monotonic()
+        if len(times) < warm_up:
+            continue
+        timed = sorted(times[warm_up:] or times[-1:])
+        typical = timed[len(timed) // 2]
         # Where time is plainly no matter a few steps are enough to know it.
-        plainly_enough = len(times) > 3 and typical * wanted < 0.1 * limit
-        if plainly_enough or len(times) >= _MOST_STEPS or time.monotonic() - began > _PROBE_SECONDS:
+        plainly_enough = len(timed) > 2 and typical * wanted < 0.1 * limit
+        if plainly_enough or len(timed) >= _MOST_STEPS or time.monotonic() - began > _PROBE_SECONDS:
             break
     evaluation = 0.0
     if not plainly_enough:

@@ -20,6 +20,7 @@ import numpy as np
 
 from trainwright.data.batch_plan import BatchPlan, plan_batches
 from trainwright.data.encoded import TARGET, Array, Batch, EncodedRows
+from trainwright.data.resident import resident
 from trainwright.data.table import Quarantined
 from trainwright.foundation.devices import choose_device
 from trainwright.foundation.errors import UserError
@@ -35,12 +36,15 @@ from trainwright.workshop.interrupt import Interrupt
 from trainwright.workshop.prepare import Prepared, prepare, quarantine_lines
 from trainwright.workshop.progress import Console
 from trainwright.workshop.run import Run
+from trainwright.workshop.shard import sharded_network, sharding_choice, unsharded_network
+from trainwright.workshop.speed import WARM_UP, ahead_of, compile_choice, compiled_network, graphs_choice
 from trainwright.workshop.start import write_start
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from trainwright.data.resident import ResidentRows
     from trainwright.models.multimodal import MultimodalModel
     from trainwright.tasks.base import Task
     from trainwright.training.loop import Judgement, Outcome, Trainer
@@ -232,6 +236,8 @@ def fit_recipe(
     with console.training(job.choices.steps) as listener:
         job.outcome = _train(job, place, [listener], stop, ranks)
     prepared.seconds["train"] = job.outcome.seconds
+    if job.sharded:
+        job.network = unsharded_network(job.network, job.recipe, prepared, job.tasks, ranks)
     return job
 
 
@@ -250,23 +256,29 @@ def fit_frame(recipe: Recipe, frame: Any) -> Job:
     torch.manual_seed(stream_seed(recipe.seed, "model"))
     job = _make_job(prepared)
     torch.manual_seed(stream_seed(recipe.seed, "training"))
-    with threads_for(job.network, job.recipe.training.batch or 1):
+    with threads_for(job.network, job.recipe.training.batch or 1), compiled_network(job.network, job.recipe):
         job.outcome = _trainer(job, None, lambda *_, **__: None, lambda: False).run()
     return job
 
 
 @dataclass
 class Job:
-    """A run between preparation and training."""
+    """A run between preparation and training; `rows` are the prepared ones, perhaps on the device."""
 
     recipe: Recipe
     prepared: Prepared
     tasks: dict[str, Task]
     network: MultimodalModel
     choices: Choices
+    rows: EncodedRows | ResidentRows
     parameters: int = 0
     place: Path | None = None
     outcome: Outcome | None = None
+
+    @property
+    def sharded(self) -> bool:
+        """Whether each process holds a part of the network."""
+        return self.recipe.training.sharding == "on"
 
     def model(self) -> Any:
         """Return the model as it is now."""
@@ -279,7 +291,7 @@ class Job:
 class TrainingRows:
     """The batches of the training split (see `training.loop.Batches`)."""
 
-    rows: EncodedRows
+    rows: EncodedRows | ResidentRows
     index: Array
     batch_size: int
     seed: int
@@ -317,8 +329,13 @@ def _make_job(prepared: Prepared, ranks: Ranks = ALONE) -> Job:
         _sampling_weights(prepared, training)
     network = assemble(recipe, prepared.encoding, tasks)
     parameters = sum(parameter.numel() for parameter in network.parameters())
-    narrow(network, prepared.rows)
-    network.to(choose_device(recipe.training.device))
+    device = choose_device(recipe.training.device)
+    sharding, why = ranks.from_first(sharding_choice(recipe.training, network, device, ranks))
+    if sharding == "on":
+        network = sharded_network(network, recipe.training, device)
+    else:
+        narrow(network, prepared.rows)
+        network.to(device)
     choices = choose(
         recipe.training,
         kinds=kinds(network),
@@ -326,11 +343,23 @@ def _make_job(prepared: Prepared, ranks: Ranks = ALONE) -> Job:
         learning_rate=network.learning_rate,
         precision=_precision(network),
     )
-    resolved = recipe.model_copy(update={"training": choices.training, "model": network.settings})
-    job = Job(resolved, prepared, tasks, network, choices, parameters=parameters)
+    if why:
+        choices = replace(choices, reasons={**choices.reasons, "sharding": f"{sharding} ({why})"})
+    training_settings = choices.training.model_copy(update={"sharding": sharding})
+    resolved = recipe.model_copy(update={"training": training_settings, "model": network.settings})
+    rows = resident(prepared.rows, _device(network))
+    job = Job(resolved, prepared, tasks, network, choices, rows, parameters=parameters)
+    if sharding == "on":  # no copy of the model has room: time is not measured before, the deadline holds
+        job.recipe = resolved.model_copy(
+            update={"training": training_settings.model_copy(update={"compile": "off", "graphs": "off"})}
+        )
+        return job
+    with threads_for(network, choices.training.batch or 1):
+        spent = _choose_speed(job, ranks)
+    choices, resolved = job.choices, job.recipe
     if choices.seconds is not None:
         with threads_for(network, choices.training.batch or 1):
-            steps = ranks.from_first(_steps_in_time(job))
+            steps = ranks.from_first(_steps_in_time(job, choices.seconds - spent))
         settings = resolved.training
         if steps < choices.steps or settings.budget is None or settings.budget.unit == "seconds":
             settings = settings.model_copy(update={"budget": Budget(steps, "steps")})
@@ -339,26 +368,47 @@ def _make_job(prepared: Prepared, ranks: Ranks = ALONE) -> Job:
     return job
 
 
-def _steps_in_time(job: Job) -> int:
+def _choose_speed(job: Job, ranks: Ranks) -> float:
+    """Write into the job's recipe what is recorded and compiled; return the seconds that finding out took."""
+    began = time.monotonic()
+    settings, device = job.recipe.training, _device(job.network)
+    found = {"graphs": graphs_choice(settings, job.network, device)}
+    job.recipe = job.recipe.model_copy(
+        update={"training": settings.model_copy(update={"graphs": found["graphs"][0]})}
+    )
+    choice = compile_choice(
+        settings,
+        job.network,
+        device,
+        steps=job.choices.steps,
+        seconds=job.choices.seconds,
+        make_trainer=lambda clone: _silent_trainer(job, clone),
+    )
+    found["compile"] = ranks.from_first(choice)
+    switches = {name: switch for name, (switch, _) in found.items()}
+    job.recipe = job.recipe.model_copy(update={"training": settings.model_copy(update=switches)})
+    said = {name: f"{switch} ({reason})" for name, (switch, reason) in found.items() if reason}
+    job.choices = replace(job.choices, reasons={**job.choices.reasons, **said})
+    return time.monotonic() - began
+
+
+def _silent_trainer(job: Job, network: MultimodalModel) -> Trainer:
+    """Return a trainer over another network, for the sake of its time."""
+    return _trainer(replace(job, network=network), None, lambda *_, **__: None, lambda: False)
+
+
+def _steps_in_time(job: Job, seconds: float) -> int:
     from trainwright.workshop.pace import steps_within
 
-    assert job.choices.seconds is not None
     clone = copy.deepcopy(job.network)
-
-    def make_trainer() -> Trainer:
-        return _trainer(replace_network(job, clone), None, lambda *_, **__: None, lambda: False)
-
-    return steps_within(
-        job.choices.seconds,
-        job.choices.steps,
-        make_trainer,
-        evaluate_every=job.choices.evaluate_every,
-    )
-
-
-def replace_network(job: Job, network: MultimodalModel) -> Job:
-    """Return the job with another network."""
-    return Job(job.recipe, job.prepared, job.tasks, network, job.choices)
+    with compiled_network(clone, job.recipe):
+        return steps_within(
+            seconds,
+            job.choices.steps,
+            lambda: _silent_trainer(job, clone),
+            evaluate_every=job.choices.evaluate_every,
+            warm_up=WARM_UP if job.recipe.training.compile == "on" else 1,
+        )
 
 
 def _trainer(
@@ -385,7 +435,7 @@ def _trainer(
             job.tasks, smoothing=settings.label_smoothing, mixup=settings.mixup, cutmix=settings.cutmix
         ),
         TrainingRows(
-            prepared.rows,
+            job.rows,
             index,
             settings.batch,
             recipe.seed,
@@ -408,10 +458,13 @@ def _trainer(
             l1=settings.l1,
             ema=settings.ema,
             patience=settings.early_stopping,
-            # The plan holds the limit; the deadline is for a machine that became twice as slow.
-            deadline=None if job.choices.seconds is None else 2 * job.choices.seconds,
+            # The plan holds the limit; the deadline is for a machine that became twice as slow, and for
+            # sharded models, for which there is no such plan.
+            deadline=None if job.choices.seconds is None else (2 - job.sharded) * job.choices.seconds,
             checkpoint_seconds=60 * settings.checkpoint_minutes,
             precision=settings.precision,
+            ahead=ahead_of(job.rows, _device(job.network)),
+            graphs=settings.graphs == "on",
         ),
         events,
         checkpoints,
@@ -452,17 +505,26 @@ def _train(
     from trainwright.training.events import EventLog
     from trainwright.workshop.threads import threads_for
 
+    checkpoints = Checkpoints(place / "checkpoints") if ranks.is_first else None
+    if job.sharded:
+        from trainwright.training.sharded_checkpoint import ShardedCheckpoints
+
+        checkpoints = ShardedCheckpoints(place / "checkpoints", ranks)
     if not ranks.is_first:
         torch.manual_seed(stream_seed(job.recipe.seed, "training", ranks.rank))
-        return _trainer(job, None, lambda *_, **__: None, stop, ranks).run()
+        with compiled_network(job.network, job.recipe):
+            return _trainer(job, checkpoints, lambda *_, **__: None, stop, ranks).run()
     events = EventLog(place / "events.jsonl", [_quarantine_skipped(place, job.prepared), *listeners])
     events("start", parameters=job.parameters, steps=job.choices.steps, device=str(_device(job.network)))
     for field, reason in job.choices.reasons.items():
         events("note", text=f"training.{field}: {reason}")
     torch.manual_seed(stream_seed(job.recipe.seed, "training"))
     try:
-        with threads_for(job.network, job.recipe.training.batch or 1):
-            return _trainer(job, Checkpoints(place / "checkpoints"), events, stop, ranks).run()
+        with (
+            threads_for(job.network, job.recipe.training.batch or 1),
+            compiled_network(job.network, job.recipe, events),
+        ):
+            return _trainer(job, checkpoints, events, stop, ranks).run()
     finally:
         events.close()
 
@@ -493,7 +555,9 @@ def validation_judge(job: Job, ranks: Ranks = ALONE) -> Callable[[nn.Module], Ju
     """
     import torch
 
+    from trainwright.evaluation.score_sheet import ScoreSheet
     from trainwright.tasks.objective import Objective
+    from trainwright.training.feed import Feed
     from trainwright.training.loop import Judgement
     from trainwright.workshop.judging import headline_of, sample_of
 
@@ -514,21 +578,26 @@ def validation_judge(job: Job, ranks: Ranks = ALONE) -> Callable[[nn.Module], Ju
     def judge(network: nn.Module) -> Judgement:
         views = job.network.views
         total, count = torch.zeros(2, len(job.tasks), device=model.device)
-        scores = {
-            name: np.zeros((len(index), *_no_scores(task, job.network.members, views).shape[1:]), np.float32)
-            for name, task in job.tasks.items()
-        }
-        for number in range(len(plan)):
-            mine = ranks.share(plan[number])
+        empty = {name: _no_scores(task, job.network.members, views) for name, task in job.tasks.items()}
+        shapes = {name: (len(index), *scores.shape[1:]) for name, scores in empty.items()}
+        sheet = ScoreSheet(len(index), {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+        shares = [ranks.share(plan[number]) for number in range(len(plan))]
+        if job.sharded:  # all processes compute it together: one without a row repeats another's
+            parts = [share if len(share) else plan[number][:1] for number, share in enumerate(shares)]
+        else:
+            parts = shares = [share for share in shares if len(share)]
+        feed = Feed(job.rows.batch, model.device, ahead=ahead_of(job.rows, model.device))
+        batches = feed.each([index[part] for part in parts])
+        for mine, batch in zip(shares, batches, strict=True):
+            outputs = network(batch.inputs)
             if not len(mine):
                 continue
-            batch = prepared.rows.batch(index[mine]).to(model.device)
-            outputs = network(batch.inputs)
             loss = objective.of_outputs(outputs, batch)
             total += loss.sum
             count += loss.count
             for name, task in job.tasks.items():
-                scores[name][mine] = task.view_scores(outputs[name], views).float().cpu().numpy()
+                sheet.put(name, mine, task.view_scores(outputs[name], views))
+        scores = sheet.arrays()
         ranks.add_up(total)
         ranks.add_up(count)
         for found in scores.values():
