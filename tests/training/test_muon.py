@@ -126,3 +126,25 @@ def test_kernels_are_flattened() -> None:
         rule = OPTIMIZERS["muon"]([ParameterGroup({"w": parameter}, 0.1, hidden=frozenset({"w"}))])
         rule.step(0.1)
     torch.testing.assert_close(kernel.flatten(1), flat)
+
+
+def test_loss_falls_further_than_adamws_at_the_rates_of_a_recipe() -> None:
+    from trainwright.workshop.choices import _RATE_FACTORS
+
+    def ends(name: str, seed: int) -> float:
+        torch.manual_seed(seed)
+        layers = [nn.Linear(6, 48), nn.ReLU(), nn.Linear(48, 48), nn.ReLU(), nn.Linear(48, 1)]
+        model, inputs = nn.Sequential(*layers), torch.randn(512, 6)
+        target = (inputs[:, :1] * inputs[:, 1:2]).sin() + inputs[:, 2:3].abs()
+        groups = [ParameterGroup(dict(model.named_parameters()), hidden=frozenset({"0.weight", "2.weight"}))]
+        rule = OPTIMIZERS[name](groups, momentum=0.95)
+        for step in range(300):
+            rows = torch.randint(512, (64,))
+            loss = (model(inputs[rows]) - target[rows]).square().mean()
+            loss.backward()
+            rule.step(0.003 * _RATE_FACTORS[name] * (1 - step / 300))
+            rule.zero_grad()
+        return float((model(inputs) - target).square().mean().detach())
+
+    for seed in range(2):
+        assert ends("muon", seed) < ends("adamw", seed)

@@ -132,7 +132,8 @@ def mix(
     device = pixels.device
     if shared is None:
         concentration = torch.full((rows,), float(alpha), device=device)
-        weight = torch.distributions.Beta(concentration, concentration).sample()
+        # To validate what was just made, the host would wait for the device.
+        weight = torch.distributions.Beta(concentration, concentration, validate_args=False).sample()
         shared = torch.randperm(rows, device=device), weight
     permutation, weight = shared
     if kind == "mixup":

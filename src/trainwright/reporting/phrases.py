@@ -234,6 +234,26 @@ PHRASES: tuple[str, ...] = (
         "training.budget: {epochs} epochs (about {steps} steps for {kind} encoders, at most {minutes}"
         " minutes)"
     ),
+    # What is compiled and recorded (workshop.speed, training.graphs, training.compilation).
+    mark(
+        "training.compile: {value} (a step is {ratio} times as fast, which saves {saved} of {planned}"
+        " seconds; compiling takes {cost})"
+    ),
+    mark("training.compile: off (there is no C++ compiler here)"),
+    mark("training.compile: off (there was no memory to try it)"),
+    mark("training.compile: off (it failed: {reason})"),
+    mark("training.compile: off (this setting has no effect: the model repeats no blocks)"),
+    mark("training.compile: {block} is not compiled ({reason})"),
+    mark("training.graphs: on (every batch has the same shapes)"),
+    mark("training.graphs: off (a micro-batch could not be recorded: {reason})"),
+    mark("training.graphs: off (this setting has no effect: CUDA graphs are for NVIDIA GPUs)"),
+    mark(
+        "training.graphs: off (this setting has no effect: rows have many lengths, and a graph is for one)"
+    ),
+    mark(
+        "training.graphs: off (this setting has no effect: mixup and cutmix draw on the host, and a graph"
+        " would repeat one draw)"
+    ),
     # Simple models, and figures without a value (evaluation).
     mark("there are no rows"),
     mark("no row has a class"),

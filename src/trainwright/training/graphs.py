@@ -233,7 +233,8 @@ def _clear(model: nn.Module) -> None:
 
 
 def _tensors(batch: Batch) -> Iterable[tuple[str, Tensor]]:
-    return sorted((*batch.inputs.items(), *((f"target {name}", t) for name, t in batch.targets.items())))
+    targets = ((f"target {name}", tensor) for name, tensor in batch.targets.items())
+    return sorted((*batch.inputs.items(), *targets), key=lambda named: named[0])
 
 
 def _shapes(batch: Batch, counts: Tensor) -> Any:

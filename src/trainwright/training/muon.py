@@ -2,7 +2,8 @@
 
 Sources: Jordan et al. 2024, 'Muon: An optimizer for hidden layers in neural networks' (the iteration and its
 coefficients); Liu et al. 2025, 'Muon is Scalable for LLM Training' (the scale at which its steps are as long
-as AdamW's, so that the learning rate and decay of AdamW fit).
+as AdamW's in a long training of a large model; `workshop/choices.py` has what fits short ones of small
+models).
 """
 
 from __future__ import annotations

@@ -28,8 +28,13 @@ def ask_recipe(
     budget: str | None = None,
     seed: int | None = None,
     settings: Mapping[str, Any] | Sequence[str] = (),
+    here: bool = True,
 ) -> tuple[Recipe, Any, Path | None]:
     """Return the recipe, the frame (None for data on disk) and the folder its relative paths start from.
+
+    Args:
+        data, target, recipe, budget, seed, settings: as for `train`.
+        here: it is for this machine, whose devices are known.
 
     Raises:
         UserError: data or target is missing, or a setting is wrong.
@@ -70,7 +75,7 @@ def ask_recipe(
     if not asked.get("targets"):
         raise _no_target(asked, frame, base, positions)
     built = validate(asked, positions)
-    check_words(built, positions)
+    check_words(built, positions, here=here)
     return built, frame, base
 
 

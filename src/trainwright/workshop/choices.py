@@ -47,7 +47,7 @@ _PROFILES = {
 # Of several encoders the last here decides.
 _PRECEDENCE = [_PROFILES[kind] for kind in ("table", "sequence", "text", "audio", "image", "pretrained")]
 
-_RATE_FACTORS = {"adamw": 1.0, "adam": 1.0, "rmsprop": 0.3, "sgd": 20.0, "muon": 1.0}
+_RATE_FACTORS = {"adamw": 1.0, "adam": 1.0, "rmsprop": 0.3, "sgd": 20.0, "muon": 3.0}
 """Peak learning rate of an optimiser as a multiple of AdamW's: their steps have other units."""
 
 

@@ -6,12 +6,14 @@ so that every machine of the cluster must see its place. Nothing else is sent th
 
 from __future__ import annotations
 
-import json
+import contextlib
+import logging
 import os
 import shutil
-import signal
 import socket
+import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,19 +22,21 @@ from typing import Any
 from trainwright.foundation.devices import num_cpus
 from trainwright.foundation.errors import TrainwrightError, UserError
 from trainwright.foundation.locks import locked
-from trainwright.foundation.paths import make_folder
-from trainwright.foundation.ranks import RESTARTED
+from trainwright.foundation.paths import make_folder, writing
 from trainwright.recipe.recipe import Recipe
-from trainwright.workshop.launch import JOB, RESTARTS, STOP, check_no_frame, raise_found, write_job
+from trainwright.workshop.follow import Follower
+from trainwright.workshop.in_cluster import HEAD, UNSEEN, fit
+from trainwright.workshop.interrupt import Interrupt
+from trainwright.workshop.launch import STOP, check_no_frame, raise_found, write_job
 from trainwright.workshop.progress import Console
 from trainwright.workshop.run import Run
 
 LOCAL = "local-cluster"
 """What names a cluster that is started on this machine for the run."""
 
-_LONGEST_WAIT = 7_200
-_CONNECT_SECONDS = 10.0
 _LOOK_SECONDS = 0.5
+_COUNT_SECONDS = 5.0
+_CONNECT_SECONDS = 10.0
 _OBJECT_STORE_BYTES = 100 * 2**20
 """What Ray is given for objects: nothing large goes through it."""
 
@@ -58,7 +62,7 @@ def on_cluster(
         UserError: Ray is not installed or the cluster cannot be reached, it is too small, its machines do not
             see the run folder, the rows are in memory, or what a process found to be wrong.
     """
-    check_no_frame(frame)
+    check_no_frame(frame, where=f"--on {on}", otherwise="train without it")
     place = place.absolute()
     folder = place.with_name(f".{place.name}.job")
     make_folder(place.parent)
@@ -66,20 +70,32 @@ def on_cluster(
         locked(
             place.with_name(f".{place.name}.cluster.lock"),
             busy="another process waits for this run",
-            fix="wait",
+            fix="wait for it, or name another folder with --run",
         ),
         _cluster(on, recipe.training.devices, console) as ray,
     ):
+        use_gpu = _use_gpu(ray, recipe, on, console)
+        if not use_gpu and recipe.training.device == "auto":
+            settings = recipe.training.model_copy(update={"device": "cpu"})
+            recipe = recipe.model_copy(update={"training": settings})
         shutil.rmtree(folder, ignore_errors=True)  # of a process that was killed
-        folder.mkdir()
+        with writing(folder):
+            folder.mkdir(mode=0o700)  # an address of data may hold a password
         try:
-            write_job(folder, recipe, base=base, place=place, quiet=True, resumed=resumed)
-            _wait(ray, _submit(ray, recipe, folder), folder, place, console)
+            nonce = write_job(folder, recipe, base=base, place=place, quiet=True, resumed=resumed)
+            # From within, where it goes on whatever becomes of the way to here.
+            task = ray.remote(num_cpus=0, max_retries=0, resources=HEAD)(fit)
+            training = task.remote(str(folder), nonce, recipe.training.devices, use_gpu)
+            unseen = _wait(ray, training, folder, place, console, recipe.training.devices)
             raise_found(folder)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
+        if unseen:
+            raise _not_shared(", ".join(unseen), place)
     run = Run(place)
     console.finished(run)
+    if run.interrupted:
+        console.say(f"Stopped early; `trainwright resume {place} --on {on}` goes on from here.")
     return run
 
 
@@ -87,7 +103,6 @@ def on_cluster(
 def _cluster(on: str, processes: int, console: Console) -> Iterator[Any]:
     """Connect to a cluster that has room for the processes, or start one."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nobody is told what is trained here
-    os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     try:
         import ray
@@ -96,45 +111,78 @@ def _cluster(on: str, processes: int, console: Console) -> Iterator[Any]:
             "Ray is not installed", where=f"--on {on}", fix="pip install 'trainwright[ray]'"
         ) from error
     mine = not ray.is_initialized()
-    if mine:
-        _check_address(on)
-        quiet = {"logging_level": "ERROR", "log_to_driver": False}
+    with contextlib.redirect_stdout(_WithoutRay(sys.stdout)):
         try:
-            with console.working("Starting a cluster" if on == LOCAL else "Connecting to the cluster"):
-                if on == LOCAL:
-                    ray.init(
-                        address="local",
-                        num_cpus=max(num_cpus(), processes),
-                        include_dashboard=False,
-                        object_store_memory=_OBJECT_STORE_BYTES,
-                        **quiet,
-                    )
-                else:
-                    ray.init(address=on, **quiet)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            reason = (str(error).strip().splitlines() or ["no reason given"])[0].rstrip(".")
-            raise UserError(
-                f"the cluster cannot be reached ({reason})", where=f"--on {on}", fix="check its address"
-            ) from error
+            if mine:
+                _connect(ray, on, processes, console)
+            there = int(ray.cluster_resources().get("CPU", 0))
+            if there < processes:
+                raise UserError(
+                    f"the cluster has {there} cores, and {processes} processes need one each",
+                    where=f"--on {on}",
+                    fix="lower training.devices, or add machines",
+                )
+            yield ray
+        finally:
+            if mine:
+                ray.shutdown()
+
+
+class _WithoutRay:
+    """A stream that drops what Ray's own threads print there: the death of a process, at length."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        ray_says = threading.current_thread().name.startswith("ray_")
+        return len(text) if ray_says else int(self._stream.write(text))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _connect(ray: Any, on: str, processes: int, console: Console) -> None:
+    if on != LOCAL:
+        _check_address(on)
+    logger = logging.getLogger("ray")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # before it says that it connects
+    quiet = {"logging_level": logging.ERROR, "log_to_driver": False}
     try:
-        there = int(ray.cluster_resources().get("CPU", 0))
-        if there < processes:
-            raise UserError(
-                f"the cluster has {there} cores, and {processes} processes need one each",
-                where=f"--on {on}",
-                fix="lower training.devices, or add machines",
-            )
-        yield ray
+        with console.working("Starting a cluster" if on == LOCAL else "Connecting to the cluster"):
+            if on == LOCAL:
+                ray.init(
+                    address="local",
+                    num_cpus=max(num_cpus(), processes),
+                    include_dashboard=False,
+                    object_store_memory=_OBJECT_STORE_BYTES,
+                    **quiet,
+                )
+            else:
+                ray.init(address=on, **quiet)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = " ".join(str(error).split())[:300].rstrip(".") or "no reason given"
+        raise UserError(
+            f"the cluster cannot be reached ({reason})", where=f"--on {on}", fix="check its address"
+        ) from error
     finally:
-        if mine:
-            ray.shutdown()
+        logger.setLevel(level)
 
 
 def _check_address(on: str) -> None:
     """Refuse an address at which nobody answers: Ray itself would wait for minutes."""
+    if on == "auto":
+        return
     host, _, port = on.removeprefix("ray://").rpartition(":")
     if not host or not port.isdecimal():
-        return
+        if "://" in on:
+            return
+        raise UserError(
+            "this is not the address of a cluster",
+            where=f"--on {on}",
+            fix=f"name one as ray://host:10001, or say auto or {LOCAL}",
+        )
     try:
         socket.create_connection((host.strip("[]"), int(port)), timeout=_CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
@@ -143,137 +191,84 @@ def _check_address(on: str) -> None:
         ) from error
 
 
-def _submit(ray: Any, recipe: Recipe, folder: Path) -> Any:
-    """Start the training from within the cluster, which a client far away need not hold on to."""
-    processes = recipe.training.devices
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    wanted = recipe.training.device
-    use_gpu = wanted.startswith("cuda") or (wanted == "auto" and gpus >= processes)
-    # No code is sent: the machines have Trainwright installed.
-    task = ray.remote(num_cpus=0, max_retries=0)(_fit)
-    return task.remote(str(folder), processes, use_gpu)
+def _use_gpu(ray: Any, recipe: Recipe, on: str, console: Console) -> bool:
+    """Return whether each process gets a GPU: when that was asked for, or there are enough."""
+    processes, wanted = recipe.training.devices, recipe.training.device
+    there = int(ray.cluster_resources().get("GPU", 0))
+    if wanted.startswith("cuda") and there < processes:
+        raise UserError(
+            f"the cluster has {there} GPUs, and {processes} processes need one each",
+            where=f"--on {on}",
+            fix="lower training.devices, or set training.device to cpu",
+        )
+    if wanted == "auto" and 0 < there < processes:
+        console.say(f"The cluster has {there} GPUs for {processes} processes: they train on CPUs.")
+    return wanted.startswith("cuda") or (wanted == "auto" and there >= processes)
 
 
-def _fit(folder: str, processes: int, use_gpu: bool) -> None:
-    """Let Ray Train run the processes; after a death, of a process or a machine, all are started again."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchConfig, TorchTrainer
+def _wait(ray: Any, training: Any, folder: Path, place: Path, console: Console, processes: int) -> list[str]:
+    """Show progress until the training ends; Ctrl-C asks the processes to stop, a second one ends them.
 
-    TorchTrainer(
-        _work,
-        train_loop_config={"folder": folder},
-        torch_config=TorchConfig("cpu:gloo,cuda:nccl" if use_gpu else "gloo", timeout_s=_LONGEST_WAIT),
-        scaling_config=ScalingConfig(
-            num_workers=processes,
-            use_gpu=use_gpu,
-            resources_per_worker={"CPU": 1, "GPU": 1} if use_gpu else {"CPU": 1},
-        ),
-        run_config=RunConfig(
-            name="ray",
-            storage_path=folder,
-            failure_config=FailureConfig(max_failures=RESTARTS),
-        ),
-    ).fit()
-
-
-def _work(config: dict[str, str]) -> None:
-    """Do one process's part."""
-    import ray.train
-    import torch.distributed as dist
-
-    from trainwright.workshop.worker import work
-
-    folder = Path(config["folder"])
-    if not (folder / JOB).exists():
-        raise FileNotFoundError(f"{_UNSEEN}{folder.parent}")
-    context = ray.train.get_context()
-    os.environ["RANK"] = str(context.get_world_rank())
-    os.environ["WORLD_SIZE"] = str(context.get_world_size())
-    os.environ["LOCAL_RANK"] = str(context.get_local_rank())
-    # The first process decides for all whether there is a run to go on with: it may write one any moment.
-    mark = folder / "begun"
-    held = [mark.exists()]
-    if dist.is_initialized() and context.get_world_size() > 1:
-        dist.broadcast_object_list(held, src=0)
-    if held[0]:
-        os.environ[RESTARTED] = "1"
-    mark.touch()
-    work(folder)
-
-
-_UNSEEN = "a machine of the cluster does not see "
-
-
-def _wait(ray: Any, training: Any, folder: Path, place: Path, console: Console) -> None:
-    """Show progress until the training ends; Ctrl-C asks the processes to stop, a second one ends them."""
-    in_main = threading.current_thread() is threading.main_thread()
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler) if in_main else None
+    Returns:
+        Names of machines that do not see the job.
+    """
     try:
-        with _Progress(console, place / "events.jsonl") as progress:
-            while True:
-                try:
-                    done, _ = ray.wait([training], timeout=_LOOK_SECONDS)
-                    progress.look()
-                    if done:
-                        break
-                except KeyboardInterrupt:
-                    if (folder / STOP).exists():
-                        ray.cancel(training, force=True, recursive=True)
-                        raise
-                    (folder / STOP).touch()
-                    console.say(
-                        "Stopping after this step; the model is kept. Press Ctrl-C again to stop now."
-                    )
+        with Interrupt() as interrupt, Follower(console, place, begun=interrupt.requested) as follower:
+            missing = _Missing(ray, processes, console)
+            try:
+                while not ray.wait([training], timeout=_LOOK_SECONDS)[0]:
+                    follower.look()
+                    missing.look()
+                    if interrupt.asked:
+                        (folder / STOP).touch()
+            except KeyboardInterrupt:
+                ray.cancel(training, force=True, recursive=True)
+                raise
+            follower.look()
+        return list(ray.get(training))
+    except ray.exceptions.RayError as error:
         raise_found(folder)
-        try:
-            ray.get(training)
-        except ray.exceptions.RayError as error:
-            text = str(error)
-            if _UNSEEN in text:
-                raise UserError(
-                    f"{_UNSEEN}{place.parent}", fix="put the run on a disk that all of them share, with --run"
-                ) from error
-            raise TrainwrightError(
-                f"the processes that trained failed: {text.strip().splitlines()[-1]}"
-            ) from error
-    finally:
-        if in_main:
-            signal.signal(signal.SIGTERM, before)
+        raise _told(error, place) from error
+    except ConnectionError as error:
+        raise UserError(
+            "the cluster was lost", where=str(place), fix="`trainwright resume` goes on once it is back"
+        ) from error
 
 
-class _Progress:
-    """Shows what the events of a run tell, as far as they have come."""
+def _told(error: Exception, place: Path) -> TrainwrightError:
+    text = str(error)
+    if UNSEEN in text:
+        return _not_shared("a machine that joined", place)
+    if "No module named 'trainwright" in text:
+        return UserError(
+            "a machine of the cluster does not have Trainwright",
+            fix="install the same version of it on all of them",
+        )
+    return TrainwrightError(f"the processes that trained failed: {text.strip().splitlines()[-1]}")
 
-    def __init__(self, console: Console, path: Path) -> None:
-        self._console, self._path = console, path
-        self._position = path.stat().st_size if path.exists() else 0
-        self._open: Any = None
-        self._listen: Any = None
 
-    def __enter__(self) -> _Progress:
-        return self
+def _not_shared(machines: str, place: Path) -> UserError:
+    return UserError(
+        f"machines of the cluster do not see this folder ({machines})",
+        where=str(place.parent),
+        fix="put the run on a disk that all of them share, with --run",
+    )
 
-    def __exit__(self, *error: Any) -> None:
-        if self._open is not None:
-            self._open.__exit__(*error)
+
+class _Missing:
+    """Says that a cluster has become too small, for nothing goes on until it is whole again."""
+
+    def __init__(self, ray: Any, processes: int, console: Console) -> None:
+        self._ray, self._processes, self._console = ray, processes, console
+        self._said, self._looked = processes, time.monotonic()
 
     def look(self) -> None:
-        """Show what is new."""
-        for event in self._new():
-            if event["kind"] == "start" and self._open is None:
-                self._open = self._console.training(event["steps"])
-                self._listen = self._open.__enter__()
-            if self._listen is not None:
-                self._listen(event)
-
-    def _new(self) -> Iterator[dict[str, Any]]:
-        if not self._path.exists():
+        """Count the cores, every few seconds."""
+        if time.monotonic() - self._looked < _COUNT_SECONDS:
             return
-        with self._path.open("rb") as stream:
-            # A run that goes on cuts off a line that was not finished.
-            self._position = stream.seek(min(self._position, self._path.stat().st_size))
-            for line in stream:
-                if not line.endswith(b"\n"):
-                    return
-                self._position += len(line)
-                yield json.loads(line)
+        there = min(int(self._ray.cluster_resources().get("CPU", 0)), self._processes)
+        if there < self._said:
+            self._console.say(
+                f"The cluster has {there} cores left for {self._processes} processes; waiting for a machine."
+            )
+        self._said, self._looked = there, time.monotonic()

@@ -39,6 +39,11 @@ class Interrupt:
             "\nStopping after this step; the model is kept. Press Ctrl-C again to stop now.", file=sys.stderr
         )
 
+    @property
+    def asked(self) -> bool:
+        """Whether the user asked to stop; for who does not train."""
+        return self._asked
+
     def requested(self) -> bool:
         """Whether the user asked to stop; training asks before every step."""
         self._training = True

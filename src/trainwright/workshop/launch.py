@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -40,7 +41,7 @@ def launch(recipe: Recipe, frame: Any, *, base: Path | None, place: Path, quiet:
     Raises:
         UserError: what one of the processes found to be wrong, or the rows are in memory.
     """
-    check_no_frame(frame)
+    check_no_frame(frame, where="training.devices", otherwise="leave training.devices at 1")
     count = recipe.training.devices
     with tempfile.TemporaryDirectory(prefix="trainwright-") as name:
         folder = Path(name)
@@ -59,28 +60,35 @@ def launch(recipe: Recipe, frame: Any, *, base: Path | None, place: Path, quiet:
     return Run(place)
 
 
-def check_no_frame(frame: Any) -> None:
+def check_no_frame(frame: Any, *, where: str, otherwise: str) -> None:
     """Refuse rows in memory, which other processes do not see."""
     if frame is not None:
         raise RecipeError(
             "several processes read their rows from files, and these are in memory",
-            where="training.devices",
-            fix="write them to a Parquet file first, or leave training.devices at 1",
+            where=where,
+            fix=f"write them to a Parquet file first, or {otherwise}",
         )
 
 
 def write_job(
     folder: Path, recipe: Recipe, *, base: Path | None, place: Path, quiet: bool, resumed: bool
-) -> None:
-    """Write what the processes have to do; the job last: where it is, all of it is."""
+) -> str:
+    """Write what the processes have to do; the job last: where it is, all of it is.
+
+    Returns:
+        A word that no other job holds.
+    """
     write_atomic(folder / RECIPE, dump_recipe(recipe, full=True))
+    nonce = secrets.token_hex(8)
     job = {
+        "nonce": nonce,
         "base": str((base or Path()).resolve()),
         "place": str(place.absolute()),
         "quiet": quiet,
         "resumed": resumed,
     }
     write_json(folder / JOB, job)
+    return nonce
 
 
 def raise_found(folder: Path) -> None:

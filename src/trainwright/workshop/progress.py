@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -53,12 +53,17 @@ class Console:
 
     def prepared(self, prepared: Prepared) -> None:
         """Show what each column was taken for, and what was set aside."""
-        if self.quiet:
-            return
-        from trainwright.reporting.console import data_summary
-        from trainwright.workshop.prepare import describe
+        if not self.quiet:
+            from trainwright.workshop.prepare import describe
 
-        self.say(data_summary(describe(prepared)))
+            self.data(describe(prepared))
+
+    def data(self, document: Mapping[str, Any]) -> None:
+        """Show the same as a run's data.json has it."""
+        if not self.quiet:
+            from trainwright.reporting.console import data_summary
+
+            self.say(data_summary(document))
 
     @contextmanager
     def training(self, steps: int) -> Iterator[Listener]:
@@ -105,6 +110,8 @@ class Console:
 
     def _fault(self, event: dict[str, Any]) -> None:
         """Say what training went on from."""
+        if self.quiet:
+            return
         from trainwright.training.faults import fault_said
 
         said = fault_said(event)

@@ -127,6 +127,8 @@ def compile_choice(
     if settings.compile == "off":
         return "off", ""
     if settings.compile == "on":
+        if not repeated_blocks(network.encoders):
+            return "off", "this setting has no effect: the model repeats no blocks"
         if not has_compiler(device):
             raise RecipeError(
                 "there is no C++ compiler here", where="training.compile", fix="install g++, or set it to off"
@@ -172,7 +174,8 @@ def _measured_choice(
     finally:
         torch.set_rng_state(state)
     choice, reason = Gain(before, after, cost).worth_it(planned)
-    return choice, "; ".join([reason, *refused])
+    # Where it is on, training says itself what is not compiled.
+    return choice, reason if choice == "on" else "; ".join([reason, *refused])
 
 
 def _timed(trainer: Trainer, warm_up: int) -> tuple[float, float]:

@@ -88,7 +88,7 @@ def train(
         UserError: one sentence that says what to mend.
     """
     asked, frame, base = ask_recipe(
-        data, target=target, recipe=recipe, budget=budget, seed=seed, settings=settings
+        data, target=target, recipe=recipe, budget=budget, seed=seed, settings=settings, here=on is None
     )
     return run_recipe(asked, frame, base=base, folder=run, console=Console(quiet=quiet), on=on)
 

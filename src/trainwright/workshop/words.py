@@ -25,12 +25,13 @@ from trainwright.recipe.recipe import ModelSettings, Recipe
 _AUTO = "auto"
 
 
-def check_words(recipe: Recipe, positions: Positions) -> None:
+def check_words(recipe: Recipe, positions: Positions, *, here: bool = True) -> None:
     """Check every name of a recipe against what there is, as far as that needs no data.
 
     Args:
         recipe: what the user asked for.
         positions: where it was written.
+        here: it is for this machine, whose devices are known.
 
     Raises:
         RecipeError: the first name that nothing has, at its place, with the nearest one there is.
@@ -52,7 +53,7 @@ def check_words(recipe: Recipe, positions: Positions) -> None:
                 where=positions.locate(("evaluation", "threshold")),
                 fix=did_you_mean(threshold, THRESHOLD_METRICS),
             )
-    if recipe.training.device != _AUTO:
+    if here and recipe.training.device != _AUTO:
         try:
             choose_device(recipe.training.device)
         except RecipeError as error:

@@ -1,4 +1,4 @@
-"""One of several processes of a run, as `launch` starts them through torchrun."""
+"""One of several processes of a run: `launch` starts them through torchrun, `in_cluster` through Ray."""
 
 from __future__ import annotations
 
@@ -22,7 +22,9 @@ _PATIENCE = 3.0
 def work(folder: Path) -> None:
     """Do this process's part of the job in a folder.
 
-    What the user can mend is written there and is no failure: torchrun would start all of them again.
+    What the user can mend is written there and is no failure: all of them would be started again. Where the
+    first process is content and another one is not, as on a machine that does not see the data, that one does
+    fail, for the others wait for it; started again, all find what it has written.
     """
     if (folder / ERROR).exists():
         return
@@ -37,8 +39,11 @@ def work(folder: Path) -> None:
             stop=(folder / STOP).exists,
         )
     except UserError as error:
-        if launched().is_first:
+        first = launched().is_first
+        if first or not _first_found_an_error(folder):
             write_json(folder / ERROR, {"what": error.what, "where": error.where, "fix": error.fix})
+            if not first:
+                raise
     except Exception:
         if not _first_found_an_error(folder):
             raise

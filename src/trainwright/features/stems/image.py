@@ -28,12 +28,14 @@ class ImageStem(nn.Module):
 
     mean: Tensor
     std: Tensor
+    luma: Tensor
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], policy: Mapping[str, Any]) -> None:
         super().__init__()
         # The transforms' state holds both; the weights file need not.
         self.register_buffer("mean", torch.tensor(mean), persistent=False)
         self.register_buffer("std", torch.tensor(std), persistent=False)
+        self.register_buffer("luma", torch.tensor(_LUMA if len(mean) == 3 else (1.0,)), persistent=False)
         self.policy = dict(policy)
 
     def forward(self, inputs: Mapping[str, Tensor]) -> Tensor:
@@ -62,7 +64,7 @@ class ImageStem(nn.Module):
         blend of a colour with its own luma.
         """
         rows, channels, _, _ = images.shape
-        luma = images.new_tensor(_LUMA) if channels == 3 else images.new_ones(1)
+        luma = self.luma
         change = (1 + self.policy["colour"] * (2 * torch.rand(3, rows, device=images.device) - 1)).view(
             3, rows, 1, 1
         )

@@ -130,9 +130,9 @@ class PlaneCnn(nn.Module):
         maps, heights = as_plane(inputs)
         for place, layer in enumerate(self.layers):
             maps, heights = layer(maps, heights)
-            maps = maps.relu()
             if place < len(self.layers) - 1:
                 maps, heights = half_size(maps, heights)
+            maps = maps.relu_()
         return plane_mean(maps, heights).unsqueeze(1)
 
 

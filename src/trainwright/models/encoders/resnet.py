@@ -94,9 +94,9 @@ class ResNet(Encoder):
         """Return [batch, 1, width]."""
         maps, heights = as_plane(inputs)
         maps, heights = self.stem(maps.contiguous(memory_format=torch.channels_last), heights)
-        maps = maps.relu()
         if self.pool:
             maps, heights = half_size(maps, heights)
+        maps = maps.relu_()
         for block in self.blocks:
             maps, heights = block(maps, heights)
         return self.dropout(plane_mean(maps, heights)).unsqueeze(1)  # type: ignore[no-any-return]
