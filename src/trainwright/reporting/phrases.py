@@ -247,9 +247,7 @@ PHRASES: tuple[str, ...] = (
     mark("training.graphs: on (every batch has the same shapes)"),
     mark("training.graphs: off (a micro-batch could not be recorded: {reason})"),
     mark("training.graphs: off (this setting has no effect: CUDA graphs are for NVIDIA GPUs)"),
-    mark(
-        "training.graphs: off (this setting has no effect: rows have many lengths, and a graph is for one)"
-    ),
+    mark("training.graphs: off (this setting has no effect: rows have many lengths, and a graph is for one)"),
     mark(
         "training.graphs: off (this setting has no effect: mixup and cutmix draw on the host, and a graph"
         " would repeat one draw)"
