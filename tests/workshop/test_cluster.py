@@ -27,7 +27,8 @@ from trainwright.workshop import cluster as module
 from trainwright.workshop.run import Run
 
 ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
-pytestmark = pytest.mark.xdist_group("ray")
+# Ray takes half a minute to start, and longer on a busy machine.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 _SMALL = {"object_store_memory": 80 * 2**20}
 _STEPS, _LONG = 300, 2_000
