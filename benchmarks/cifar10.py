@@ -25,7 +25,7 @@ from typing import Any
 
 from benchmarks import pairs, peers
 
-VALIDATION, TEST = 1_000, 5_000
+VALIDATION, TEST = 1_000, 2_000
 PEERS = {
     "the usual loop": ("pictures", "files"),
     "the usual loop, decoded once": ("pictures", "array"),

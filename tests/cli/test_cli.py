@@ -271,7 +271,7 @@ def test_a_machine_without_memory_is_told_what_to_change(
     ("words", "says"),
     [
         (["trian", "good.csv"], ["'trian'", "did you mean 'train'?"]),
-        (["fit", "good.csv"], ["'fit'", "train, resume, predict"]),
+        (["fit", "good.csv"], ["'fit'", "train, resume, launch-files, predict"]),
         (
             ["good.csv", "--target", "churn"],
             ["verb is missing", "did you mean 'trainwright train good.csv'?"],

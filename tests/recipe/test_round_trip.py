@@ -223,7 +223,7 @@ def test_comments_say_what_fields_are_for_and_why_columns_have_their_types() -> 
     assert "# Input columns and their feature types; every column but the targets. Left out: id." in lines
     assert "title: text # 800 different values." in lines
     assert "clip: 0.0 # Largest norm of the gradient; 0 does not clip." in lines
-    assert "#momentum: 0.9 # Momentum of sgd and rmsprop." in lines
+    assert "#momentum: 0.9 # Momentum of sgd, rmsprop and muon." in lines
     assert "seed: 0 # Every random draw of the run comes from it." in lines
 
 

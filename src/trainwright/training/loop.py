@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from trainwright.data.batch_plan import BatchPlan, windows
 from trainwright.data.encoded import Array, Batch
+from trainwright.foundation.allocator import kept_memory
 from trainwright.foundation.errors import UserError
 from trainwright.foundation.ranks import ALONE, Ranks
 from trainwright.training.checkpoint import (
@@ -217,7 +218,8 @@ class Trainer:
         # What is there now stays to the end: the collector need not look at it again and again.
         gc.freeze()
         try:
-            return self._run(position)
+            with kept_memory():
+                return self._run(position)
         finally:
             gc.unfreeze()
             self._feed.close()

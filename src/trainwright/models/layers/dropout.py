@@ -31,7 +31,9 @@ class Dropout(nn.Module):
         if hidden.device.type != "cpu" or torch.compiler.is_compiling():
             return F.dropout(hidden, self.share)
         draws = torch.empty(-(-hidden.numel() // 8), dtype=torch.int64).random_(-(2**63), None)
-        kept = draws.view(torch.uint8)[: hidden.numel()].view(hidden.shape) >= self.dropped
+        levels = draws.view(torch.uint8)[: hidden.numel()].view(hidden.shape)
+        # 0 and 1 in the numbers' own type: a product with a bool converts it anew for each use.
+        kept = levels.to(hidden.dtype).ge_(self.dropped)
         return hidden * kept * (_LEVELS / (_LEVELS - self.dropped))
 
     def extra_repr(self) -> str:

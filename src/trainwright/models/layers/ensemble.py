@@ -73,4 +73,6 @@ class MemberLinear(nn.Module):
 
     def forward(self, hidden: Tensor) -> Tensor:
         """Return [batch, members, outputs] from [batch, members, inputs]."""
+        if self.weight.shape[2] == 1:  # products of a matrix and a vector: four times as slow as a sum
+            return (hidden * self.weight[:, :, 0]).sum(dim=2, keepdim=True) + self.bias
         return torch.einsum("bmi,mio->bmo", hidden, self.weight) + self.bias
