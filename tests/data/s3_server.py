@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
+import socket
+import struct
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -11,38 +14,87 @@ from typing import Any
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d+)")
 Fault = str | None
-"""What happens to a request: "slow", "unavailable", "cut" or "reset"; None lets it pass."""
+"""What happens to a request: "slow", "unavailable", "cut", "reset" or "forbidden"; None lets it pass."""
 
 
 class Faults:
-    """WSGI middleware: asks `choose` about each range of an object that is read, and keeps account."""
+    """WSGI middleware: asks `choose` about each range of an object that is read, `choose_other` about all
+    other requests that read, and keeps account.
+
+    Attributes:
+        delivered: path, first and last byte of each range that was sent whole.
+        failed: the faults that ranges met.
+        asked: number of other requests that read.
+        rewrite: what becomes of the answers to other requests, listings among them.
+    """
 
     def __init__(self, app: Any) -> None:
         self.app = app
+        self.lock = threading.Lock()
+        self.clear()
+
+    def clear(self) -> None:
         self.choose: Callable[[int], Fault] = lambda number: None
-        self.number = 0
+        self.choose_other: Callable[[int], Fault] = lambda number: None
+        self.rewrite: Callable[[bytes], bytes] = lambda body: body
+        self.number = self.asked = self.at_once = self.most_at_once = 0
         self.delivered: list[tuple[str, int, int]] = []
         self.failed: list[str] = []
-        self.lock = threading.Lock()
 
     def __call__(self, environ: dict[str, Any], start: Callable[..., Any]) -> Iterable[bytes]:
-        found = _RANGE.fullmatch(environ.get("HTTP_RANGE", ""))
-        if environ["REQUEST_METHOD"] != "GET" or found is None:
+        if environ["REQUEST_METHOD"] not in {"GET", "HEAD"}:
             return self.app(environ, start)
+        found = _RANGE.fullmatch(environ.get("HTTP_RANGE", ""))
+        if found is None:
+            with self.lock:
+                self.asked += 1
+                fault = self.choose_other(self.asked)
+            return _failing(fault, environ, start) or self._other(environ, start)
         with self.lock:
             self.number += 1
             fault = self.choose(self.number)
+            self.at_once += 1
+            self.most_at_once = max(self.most_at_once, self.at_once)
             if fault is None:
                 self.delivered.append((environ["PATH_INFO"], int(found[1]), int(found[2])))
             else:
                 self.failed.append(fault)
-        if fault == "unavailable":
-            start("503 Slow Down", [("Content-Length", "0")])
-            return [b""]
-        if fault == "slow":
-            time.sleep(1.5)
-        body = b"".join(self.app(environ, start))
-        return [body[: len(body) // 2]] if fault == "cut" else [body]
+        try:
+            body = _failing(fault, environ, start) or [b"".join(self.app(environ, start))]
+            return [body[0][: len(body[0]) // 2]] if fault == "cut" else body
+        finally:
+            with self.lock:
+                self.at_once -= 1
+
+    def _other(self, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes]:
+        answers: list[Any] = []
+        body = self.rewrite(b"".join(self.app(environ, lambda *answer: answers.append(answer))))
+        status, headers = answers[0][:2]
+        kept = [
+            (name, self.rewrite(value.encode()).decode() if name.lower() == "etag" else value)
+            for name, value in headers
+            if environ["REQUEST_METHOD"] == "HEAD" or name.lower() != "content-length"
+        ]
+        start(status, kept)
+        return [body]
+
+
+def _failing(fault: Fault, environ: dict[str, Any], start: Callable[..., Any]) -> list[bytes] | None:
+    """Return the answer of a request that fails; None where there is more to do."""
+    if fault in {"unavailable", "forbidden"}:
+        start(
+            {"unavailable": "503 Slow Down", "forbidden": "403 Forbidden"}[fault], [("Content-Length", "0")]
+        )
+        return [b""]
+    if fault == "slow":
+        time.sleep(1.5)
+    if fault == "reset":
+        # To linger for no time is to send RST in place of FIN.
+        line = environ["werkzeug.socket"]
+        line.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(line.detach())
+        raise ConnectionResetError
+    return None
 
 
 @contextmanager
@@ -57,6 +109,7 @@ def s3_server() -> Iterator[tuple[str, Faults]]:
 
     faults = Faults(DomainDispatcherApplication(create_backend_app))
     server = make_server("127.0.0.1", 0, faults, threaded=True, request_handler=Quiet)
+    server.handle_error = lambda *_: None  # type: ignore[method-assign] # a line that was cut is no news
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_port}", faults

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from importlib.metadata import EntryPoint
+from importlib.metadata import EntryPoint, EntryPoints
 from pathlib import Path
 
 import pytest
@@ -96,10 +96,8 @@ def test_two_entries_of_one_name_are_our_mistake() -> None:
 
 
 def _plug_in(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
-    def entry_points(group: str) -> list[EntryPoint]:
-        return [EntryPoint(name, value, group)] if group == "trainwright.test_entry" else []
-
-    monkeypatch.setattr(module, "entry_points", entry_points)
+    found = EntryPoints([EntryPoint(name, value, "trainwright.test_entry")])
+    monkeypatch.setattr(module, "_installed", lambda: found)
 
 
 def test_third_parties_add_entries(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -20,6 +20,7 @@ from trainwright.data.cache import prune
 from trainwright.data.collect import file_key
 from trainwright.data.source import Place
 from trainwright.foundation.errors import DataError
+from trainwright.foundation.leases import use
 from trainwright.foundation.paths import cache_folder, whole_folder, write_json
 
 MAX_BYTES = 64 * 2**30
@@ -107,6 +108,7 @@ def unpack(place: Place) -> Place:
     """
     folder = cache_folder("archives") / file_key(place, "archive")
     marker = folder / "unpacked.json"
+    use(folder)
     if not marker.exists():
         with whole_folder(folder) as scratch:
             counter = _Counter(place.name, place.path.stat().st_size)

@@ -20,6 +20,7 @@ from trainwright.data.source import Memory, Place
 from trainwright.data.table import CHUNK_ROWS, Quarantined, Table
 from trainwright.foundation.errors import DataError
 from trainwright.foundation.hashing import json_hash
+from trainwright.foundation.leases import use
 from trainwright.foundation.paths import cache_folder, whole_folder, write_json
 
 if TYPE_CHECKING:
@@ -95,8 +96,10 @@ def collect(reading: Reading, frames: Iterable[pl.DataFrame], *, key: str, memor
         DataError: there is no row.
     """
     folder = cache_folder("tables") / key
-    if (folder / "table.json").exists():
-        return _cached(folder, reading.place)
+    if folder.exists():
+        use(folder)
+        if (folder / "table.json").exists():
+            return _cached(folder, reading.place)
     held: list[pl.DataFrame] = []
     taken = 0
     arriving = iter(frames)
@@ -149,6 +152,7 @@ def _spill(
     reading: Reading, held: list[pl.DataFrame], arriving: Iterator[pl.DataFrame], folder: Path
 ) -> Table:
     """Write what is held and what still arrives into the cache."""
+    use(folder)
     with whole_folder(folder) as scratch:
         schemas: list[Schema] = []
         pieces: list[Path] = []

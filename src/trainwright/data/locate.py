@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 from trainwright.data.archive import is_archive, unpack
+from trainwright.data.below import tables_below
+from trainwright.data.patterns import fixed_part, has_range, spread
 from trainwright.data.remote import fetch
 from trainwright.data.samples import holds_samples
 from trainwright.data.source import Place
@@ -64,7 +66,11 @@ def locate(location: str, base: Path) -> list[Place]:
         if is_left_out(location):
             raise _left_out(name, "write it in that place again")
         path = fetch(location)
-        root = str(path) if path.is_dir() else location.partition("?")[0].rpartition("/")[0]
+        if path.is_dir():
+            is_pattern = glob.has_magic(location) or has_range(location)
+            whole = Place(str(path), fixed_part(name) if is_pattern else name, str(path), _notes(location))
+            return [_unpacked(place) for place in tables_below(whole, is_pattern=is_pattern)]
+        root = location.partition("?")[0].rpartition("/")[0]
         return [_unpacked(Place(str(path), name, root, _notes(location)))]
     path = _under(base, location)
     if not path.exists() and glob.has_magic(location):
@@ -73,6 +79,8 @@ def locate(location: str, base: Path) -> list[Place]:
         if not places:
             raise DataError("no file is called so", where=location, fix="check the pattern")
         return [_unpacked(place) for place in places]
+    if not path.exists() and has_range(location):
+        return [place for one in spread(location) for place in locate(one, base)]
     if not path.exists():
         raise _missing(path, location)
     return [_unpacked(_local(path, location))]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any
 
 from trainwright.data.frames import frame_table
 from trainwright.data.joined_table import JoinedTable
 from trainwright.data.locate import database, locate, source_of
-from trainwright.data.part_names import given_parts, part_of_name
+from trainwright.data.part_names import given_parts, part_of_path
 from trainwright.data.source import SOURCES, Memory, Place, open_place
 from trainwright.data.table import Table
 from trainwright.data.urls import public_name
@@ -36,7 +36,7 @@ def open_table(data: DataSettings | Any, *, base: Path | None = None) -> Table:
     tables = [table for path in paths for table in _open(path, data, base, memory)]
     main = tables[0]
     if len(tables) > 1:
-        parts = given_parts([part_of_name(PurePath(table.name).stem) for table in tables])
+        parts = given_parts([part_of_path(table.name) for table in tables])
         main = JoinedTable(tables, name=_called(paths), parts=parts)
     given = [(data.validation, _VALIDATION), (data.test, _TEST)]
     others = [

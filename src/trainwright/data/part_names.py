@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from pathlib import PurePath
 
 from trainwright.data.splits.parts import PART_WORDS
 
@@ -17,6 +18,16 @@ def part_of_name(name: str) -> int | None:
     """
     found = {PART_WORDS[word] for word in _WORD.findall(name.lower()) if word in PART_WORDS}
     return found.pop() if len(found) == 1 else None
+
+
+def part_of_path(path: str) -> int | None:
+    """Return the part that a file's name speaks of, else the one that a folder above it is called by."""
+    whole = PurePath(path)
+    above = (
+        PART_WORDS[folder.lower()] for folder in reversed(whole.parts[:-1]) if folder.lower() in PART_WORDS
+    )
+    own = part_of_name(whole.stem)
+    return next(above, None) if own is None else own
 
 
 def given_parts(parts: Sequence[int | None]) -> list[int | None]:

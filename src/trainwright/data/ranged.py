@@ -6,6 +6,7 @@ import hashlib
 import os
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 RANGE_BYTES = 8 << 20
@@ -27,6 +28,7 @@ def download(
     *,
     size: int,
     tag: str | None = None,
+    is_digest: Callable[[], bool] = lambda: True,
     stopped: Callable[[], bool] = lambda: False,
 ) -> None:
     """Fetch a file into `target`, through `target`.part, of which the bytes that are there are not asked for.
@@ -38,6 +40,7 @@ def download(
         target: where it goes; its folder is there.
         size: bytes of the file.
         tag: what the server says of its content (ETag); where that is an MD5, the content is checked.
+        is_digest: asked where the check fails: whether the tag is an MD5, and does not just look so.
         stopped: asked between ranges; True leaves the part for another time.
 
     Raises:
@@ -45,23 +48,41 @@ def download(
     """
     if target.exists():
         return
-    part = target.with_name(f"{target.name}.part")
+    part = part_of(target)
     with part.open("ab") as stream:
         while (have := stream.tell()) < size:
             if stopped():
                 return
             end = min(have + RANGE_BYTES, size)
-            block = read(have, end)[: end - have]
+            block = read(have, end)
+            if (
+                len(block) > end - have
+            ):  # the server does not know ranges: this may be another part of the file
+                raise ChecksumError(f"{len(block):,} bytes arrived where {end - have:,} were asked for")
             stream.write(block)
             stream.flush()
             if len(block) < end - have:
                 raise CutOffError(f"{len(block):,} of {end - have:,} bytes arrived")
         os.fsync(stream.fileno())
     expected = _MD5.fullmatch(tag or "")
-    if part.stat().st_size != size or (expected is not None and _md5(part) != expected[1]):
+    differs = expected is not None and _md5(part) != expected[1] and is_digest()
+    if part.stat().st_size != size or differs:
         part.unlink()
         raise ChecksumError("what arrived is not what the server has")
     part.replace(target)
+
+
+def part_of(target: Path) -> Path:
+    """Return where the bytes of a file lie until all have arrived."""
+    return target.with_name(f"{target.name}.part")
+
+
+def arrived(target: Path) -> int:
+    """Return how many bytes of a file have arrived."""
+    for path in (target, part_of(target)):
+        with suppress(FileNotFoundError):
+            return path.stat().st_size
+    return 0
 
 
 def _md5(path: Path) -> str:

@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import errno
-import os
-import re
+import glob
+import secrets
 import shutil
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from trainwright.data import patience
 from trainwright.data.cache import CACHE_LIMIT, cache_bytes, prune
-from trainwright.data.ranged import ChecksumError, CutOffError, download
-from trainwright.data.retry import NoAnswerError, lacks_credentials, retried
-from trainwright.data.transfer import CONNECT_SECONDS, broken_off, pieces, save, unreachable
+from trainwright.data.patience import within
+from trainwright.data.patterns import MAX_FILES, fixed_part, has_range, spread, widened
+from trainwright.data.remote_errors import told
+from trainwright.data.retry import retried
+from trainwright.data.shards import Entries, fetch_shards, take_over, target_of, version
+from trainwright.data.transfer import CONNECT_SECONDS, pieces
 from trainwright.data.urls import public_name, scheme_of
-from trainwright.foundation.errors import DataError, UserError
+from trainwright.foundation.errors import DataError
 from trainwright.foundation.hashing import json_hash
+from trainwright.foundation.leases import use
 from trainwright.foundation.locks import locked
-from trainwright.foundation.paths import cache_folder, inside, write_json, writing
+from trainwright.foundation.paths import cache_folder, write_json, writing
 
-T = TypeVar("T")
-
-MAX_FILES = 1_000_000
-_STALL_SECONDS = 60.0
-"""A server that gives nothing for so long is asked again."""
 _ONE_TRY = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
 """What tells S3 clients not to try again by themselves, which would multiply with our own attempts."""
-_AT_ONCE = 8
-"""Files that are fetched side by side: one connection seldom fills a line."""
-_RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
 
 
 def fetch_files(url: str) -> Path:
@@ -46,11 +38,11 @@ def fetch_files(url: str) -> Path:
         DataError: it is not there, is too large, the server cannot be reached, or the download broke off.
     """
     files, path = _filesystem(url)
-    with _told(url):
-        found, base, is_one = retried(lambda: _found(files, path, url), url)
+    with told(url):
+        found, base, is_one = _look(files, path, url)
         _check_sizes(found, url)
-        versions = sorted((name, _version(entry)) for name, entry in found.items())
-        folder = cache_folder("downloads") / json_hash([url, versions])
+        folder = cache_folder("downloads") / _key(url, found)
+        use(folder)
         content, marker = folder / "content", folder / "fetched.json"
         if not marker.exists():
             name = public_name(url)
@@ -62,93 +54,79 @@ def fetch_files(url: str) -> Path:
             ):
                 if not marker.exists():
                     with writing(folder):
-                        _fetch_all(files, found, base, content, url)
-                    files.invalidate_cache()  # it may answer from the listing it made before
-                    now, _, _ = retried(lambda: _found(files, path, url), url)
-                    if sorted((one, _version(entry)) for one, entry in now.items()) != versions:
-                        shutil.rmtree(folder)
-                        raise DataError("it changed while it was fetched", where=name, fix="run it again")
+                        content.mkdir(exist_ok=True)
+                        take_over(folder, found, base)
+                        _make_room(folder, found, url)
+                        fetch_shards(files, found, base, content, url=url)
+                    now, _, _ = _look(files, path, url)
+                    _check_same(found, now, base, content, url)
                     write_json(marker, {"url": name})
     prune(folder)
     folder.touch()
     return next(content.iterdir()) if is_one else content
 
 
-def _found(files: Any, path: str, url: str) -> tuple[dict[str, Any], str, bool]:
-    """Return path → what the file system says of each file, the folder they lie in, and whether it is one."""
-    if "*" in path or _RANGE.search(path):
-        found: dict[str, Any] = {}
-        for pattern in spread(path):
-            found |= _within(_STALL_SECONDS, partial(files.glob, pattern, detail=True))
-        found = {name: entry for name, entry in found.items() if entry["type"] == "file"}
-        if not found:
-            raise DataError("no file is called so", where=public_name(url), fix="check the pattern")
-        return found, os.path.commonpath([name.rpartition("/")[0] for name in found]), False
-    info = _within(CONNECT_SECONDS * 2, lambda: files.info(path))
-    if info["type"] != "directory":
-        return {info["name"]: info}, info["name"].rpartition("/")[0], True
-    found = _within(_STALL_SECONDS, lambda: files.find(path, detail=True))
-    return found, info["name"].rstrip("/"), False
+def _key(url: str, found: Entries) -> str:
+    """Return what names the local copy: another each time where the store cannot tell what has changed."""
+    versions = {name: version(entry) for name, entry in found.items()}
+    once = [secrets.token_hex(8)] if None in versions.values() else []
+    return json_hash([url, sorted(versions.items()), *once])
 
 
-def spread(pattern: str) -> list[str]:
-    """Return the patterns that `{00..07}` stands for; numbers keep the width of the first.
+def _look(files: Any, path: str, url: str) -> tuple[Entries, str, bool]:
+    """Return the files, the folder in the store that they lie below, and whether it is one named file."""
+
+    def look() -> tuple[Entries, str, bool]:
+        files.invalidate_cache()  # else it may answer from a listing it made before
+        if "*" in path or has_range(path):
+            return _matching(files, path, url), fixed_part(path), False
+        try:
+            info = within(CONNECT_SECONDS * 2, lambda: files.info(path))
+        except FileNotFoundError:
+            if not glob.has_magic(path):  # a name may hold ? and [ as they are
+                raise
+            return _matching(files, path, url), fixed_part(path), False
+        if info["type"] != "directory":
+            return {info["name"]: info}, info["name"].rpartition("/")[0], True
+        found = within(patience.STALL_SECONDS, lambda: files.find(path, detail=True))
+        # Some tools mark a folder by an empty file of its name.
+        return {name: one for name, one in found.items() if name[-1] != "/"}, info["name"].rstrip("/"), False
+
+    return retried(look, url)
+
+
+def _matching(files: Any, path: str, url: str) -> Entries:
+    """Return the files of a pattern.
 
     Raises:
-        DataError: they are too many.
+        DataError: there is none, or one of a range is not there.
     """
-    found = _RANGE.search(pattern)
-    if found is None:
-        return [pattern]
-    first, last = int(found[1]), int(found[2])
-    if not 0 <= last - first < MAX_FILES:
-        raise DataError("this range of files is empty or too long", where=found[0], fix="check the pattern")
-    before, behind = pattern[: found.start()], pattern[found.end() :]
-    numbers = (str(number).zfill(len(found[1])) for number in range(first, last + 1))
-    return [one for number in numbers for one in spread(f"{before}{number}{behind}")]
+    named = not glob.has_magic(path)
+    found: dict[str, Any] = {}
+    missing: list[str] = []
+    # All names of a range are found by one listing; with a pattern besides, each of them needs its own.
+    for pattern in [widened(path)] if named else spread(path):
+        matches = within(patience.STALL_SECONDS, partial(files.glob, pattern, detail=True))
+        fitting = {name: entry for name, entry in matches.items() if entry["type"] == "file"}
+        missing += [] if fitting or named else [pattern]
+        found |= fitting
+    if named:
+        wanted = spread(path)
+        missing = [name for name in wanted if name not in found]
+        found = {name: found[name] for name in wanted if name in found}
+    if not found:
+        raise DataError("no file is called so", where=public_name(url), fix="check the pattern")
+    if missing:
+        raise DataError(
+            f"{len(missing):,} of the range are not there (the first: {missing[0].rpartition('/')[2]})",
+            where=public_name(url),
+            fix="check the range, or bring what is missing",
+        )
+    return found
 
 
-def _fetch_all(files: Any, found: Mapping[str, Any], base: str, content: Path, url: str) -> None:
-    """Download files side by side; the first that fails for good stops the others, which keep their parts."""
-    stop = threading.Event()
-    content.mkdir(parents=True, exist_ok=True)
-    _check_room(found, content, url)
-
-    def fetch_one(name: str, entry: Mapping[str, Any]) -> None:
-        target = inside(content, name.removeprefix(base).lstrip("/"))
-        target.parent.mkdir(parents=True, exist_ok=True)
-
-        def read(start: int, end: int) -> bytes:
-            return _within(_STALL_SECONDS, lambda: bytes(files.cat_file(name, start=start, end=end)))
-
-        def attempt() -> None:
-            if entry.get("size") is None:
-                with _within(_STALL_SECONDS, partial(files.open, name, "rb")) as stream:
-                    save(_Patient(stream), target, url, None)
-            else:
-                tag = entry.get("ETag") or entry.get("etag")
-                download(read, target, size=int(entry["size"]), tag=tag, stopped=stop.is_set)
-
-        try:
-            if not stop.is_set():
-                retried(attempt, name)
-        except BaseException:
-            stop.set()
-            raise
-
-    with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="fetch") as pool:
-        waiting = [pool.submit(fetch_one, name, entry) for name, entry in sorted(found.items())]
-        try:
-            for one in waiting:
-                one.result()
-        except BaseException:
-            stop.set()
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _check_sizes(found: Mapping[str, Any], url: str) -> None:
-    total, most = sum(entry.get("size") or 0 for entry in found.values()), cache_bytes()
+def _check_sizes(found: Entries, url: str) -> None:
+    total, most = _bytes(found), cache_bytes()
     if len(found) > MAX_FILES:
         raise DataError(
             f"these are more than {MAX_FILES:,} files",
@@ -163,43 +141,38 @@ def _check_sizes(found: Mapping[str, Any], url: str) -> None:
         )
 
 
-def _check_room(found: Mapping[str, Any], content: Path, url: str) -> None:
-    """Refuse what the disk cannot hold before the first byte arrives."""
-    total = sum(entry.get("size") or 0 for entry in found.values())
-    have = sum(file.stat().st_size for file in content.rglob("*") if file.is_file())
-    free = shutil.disk_usage(content).free
-    if total - have > free:
+def _make_room(folder: Path, found: Entries, url: str) -> None:
+    """Remove what was used longest ago; refuse what the disk cannot hold before the first byte arrives."""
+    have = sum(file.stat().st_size for file in (folder / "content").rglob("*") if file.is_file())
+    coming = max(_bytes(found) - have, 0)
+    prune(folder, coming=coming)
+    free = shutil.disk_usage(folder).free
+    if coming > free:
         raise DataError(
-            f"{(total - have) / 2**30:,.1f} GB are to come, and the disk has {free / 2**30:,.1f} GB left",
+            f"{coming / 2**30:,.1f} GB are to come, and the disk has {free / 2**30:,.1f} GB left",
             where=public_name(url),
             fix="make room, or let TRAINWRIGHT_CACHE name a folder on another disk",
         )
 
 
-_VERSION_WORDS = (
-    "size",
-    "ETag",
-    "etag",
-    "mtime",
-    "LastModified",
-    "last_modified",
-    "updated",
-    "created",
-    "md5Hash",
-    "checksum",
-)
+def _bytes(found: Entries) -> int:
+    return sum(entry.get("size") or 0 for entry in found.values())
 
 
-def _version(entry: dict[str, Any]) -> str:
-    """Return what changes when a remote file does, as far as its file system says."""
-    return repr([(word, entry[word]) for word in _VERSION_WORDS if word in entry])
+def _check_same(before: Entries, now: Entries, base: str, content: Path, url: str) -> None:
+    """Remove files that changed in the store while they arrived: they may be half the one, half the other."""
+    same = {name for name, entry in before.items() if name in now and version(entry) == version(now[name])}
+    for name in before.keys() - same:
+        target_of(content, name, base).unlink()
+    if len(same) < max(len(before), len(now)):
+        raise DataError("it changed while it was fetched", where=public_name(url), fix="run it again")
 
 
 def _filesystem(url: str) -> tuple[Any, str]:
     import fsspec
 
     amazon = scheme_of(url) in {"s3", "s3a"} and "::" not in url
-    with _told(url):
+    with told(url):
         files, path = fsspec.core.url_to_fs(url, **_ONE_TRY if amazon else {})
         if amazon:
             files.retries = 1
@@ -218,72 +191,5 @@ def read_file(url: str, *, max_bytes: int, timeout: float) -> bytes:
         with files.open(path, "rb") as stream:
             return b"".join(pieces(stream, url, max_bytes, timeout))
 
-    with _told(url):
-        return _within(timeout, read)
-
-
-@contextmanager
-def _told(url: str) -> Iterator[None]:
-    """Turn whatever a file system raises into one sentence."""
-    name = public_name(url)
-    try:
-        yield
-    except UserError:
-        raise
-    except ImportError as error:
-        reason = str(error).splitlines()[0].rstrip(".")
-        raise DataError(
-            f"'{scheme_of(url)}://' needs a package that is not installed",
-            where=name,
-            fix=reason[:1].lower() + reason[1:],
-        ) from error
-    except NoAnswerError as error:
-        raise DataError(
-            f"there is no answer within {error} seconds", where=name, fix="check the address and the network"
-        ) from error
-    except (CutOffError, ChecksumError) as error:
-        raise broken_off(url) from error
-    except FileNotFoundError as error:
-        raise DataError("there is no such file", where=name, fix="check the address") from error
-    except PermissionError as error:
-        raise DataError("the server refuses access", where=name, fix="check the credentials") from error
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EROFS}:
-            raise
-        raise unreachable(url, error) from error
-    except Exception as error:  # clients of file systems raise errors of their own
-        if lacks_credentials(error):
-            raise DataError("there are no credentials for it", where=name, fix="set them up") from error
-        raise unreachable(url, error) from error
-
-
-def _within(seconds: float, work: Callable[[], T]) -> T:
-    """Return what `work` returns, or give up after some seconds; its own time-outs may be minutes."""
-    result: list[T] = []
-    failed: list[BaseException] = []
-
-    def run() -> None:
-        try:
-            result.append(work())
-        except BaseException as error:
-            failed.append(error)
-
-    # A daemon: a thread that hangs must not keep the program from ending.
-    thread = threading.Thread(target=run, daemon=True)
-    thread.start()
-    thread.join(seconds)
-    if failed:
-        raise failed[0]
-    if not result:
-        raise NoAnswerError(f"{seconds:g}")
-    return result[0]
-
-
-class _Patient:
-    """A stream whose every read must give something before the download counts as broken off."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-
-    def read(self, size: int) -> bytes:
-        return _within(_STALL_SECONDS, lambda: bytes(self._stream.read(size)))
+    with told(url):
+        return within(timeout, read)

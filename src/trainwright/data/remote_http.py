@@ -17,6 +17,7 @@ from trainwright.data.transfer import CONNECT_SECONDS, broken_off, save, unreach
 from trainwright.data.urls import has_password, public_name
 from trainwright.foundation.errors import DataError, UserError
 from trainwright.foundation.hashing import json_hash
+from trainwright.foundation.leases import use
 from trainwright.foundation.paths import cache_folder, whole_folder, write_json
 
 
@@ -33,6 +34,7 @@ def fetch_http(url: str) -> Path:
         name = PurePosixPath(unquote(urlsplit(url).path)).name or "download"
         folder = cache_folder("downloads") / json_hash([url, version, size])
         path = folder / _safe(name)
+        use(folder)
         if version is None or not (folder / "fetched.json").exists():
             with whole_folder(folder) as scratch:
                 save(answer, scratch / path.name, url, size)

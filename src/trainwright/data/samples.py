@@ -75,18 +75,29 @@ def read_samples(path: Path) -> Iterator[tuple[str, Sample | str, int]]:
 
 def _with(sample: Sample, ending: str, content: bytes) -> Sample | str:
     """Return the sample with one more file, or why it cannot be read."""
+    values = _values(ending, content)
+    if isinstance(values, str):
+        return values
+    twice = next((name for name in values if name in sample), None)
+    if twice is not None:
+        return f"two of its files hold '{twice}'; names like 0001.left.jpg and 0001.right.jpg keep them apart"
+    return sample | values
+
+
+def _values(ending: str, content: bytes) -> Sample | str:
+    """Return column → value of a file, or why it cannot be read."""
     kind = ending.rpartition(".")[2]
     try:
         if kind == "json":
             value = json.loads(content)
             if isinstance(value, dict):
-                return sample | {str(name): part for name, part in value.items()}
-            return sample | {ending: json.dumps(value, ensure_ascii=False)}
+                return value
+            return {ending: json.dumps(value, ensure_ascii=False)}
         if kind in _TEXTS:
-            return sample | {ending: content.decode("utf-8").strip()}
+            return {ending: content.decode("utf-8").strip()}
     except (ValueError, RecursionError):
         return f"its '.{ending}' is no {'JSON' if kind == 'json' else 'UTF-8 text'}"
-    return sample | {_media_name(ending): content}
+    return {_media_name(ending): content}
 
 
 def _media_name(ending: str) -> str:

@@ -22,6 +22,8 @@ MISSING_WORDS = ("", "?", "-", "na", "n/a", "#n/a", "<na>", "nan", "null", "none
 """Words for a missing value, in lower case and without blanks around them; true for every type but text."""
 
 _WHOLE = r"^([+-]?\d+)\.0+$"
+_MANY = 1_000
+"""Values from which to look whether few are different: reading a word costs five times as much."""
 _EXACT_INTEGERS = 2.0**53  # beyond, not every integer is a float64
 
 
@@ -63,6 +65,15 @@ def as_words(values: pl.Series) -> pl.Series:
     text = as_text(values)
     if values.dtype.is_numeric() or values.dtype == pl.Boolean:
         return text
+    if len(text) >= _MANY:
+        distinct = text.unique()
+        if 2 * len(distinct) <= len(text):
+            return text.replace_strict(distinct, _read_words(distinct), return_dtype=pl.String)
+    return _read_words(text)
+
+
+def _read_words(text: pl.Series) -> pl.Series:
+    """Return what `as_words` does, of each value on its own."""
     text = text.str.normalize("NFC").str.strip_chars()
     lower = text.str.to_lowercase()
     frame = pl.DataFrame({"text": text.str.replace(_WHOLE, "$1"), "lower": lower})
@@ -72,7 +83,7 @@ def as_words(values: pl.Series) -> pl.Series:
         .when(pl.col("lower").is_in(["true", "false"]))
         .then(pl.col("lower"))
         .otherwise(pl.col("text"))
-        .alias(values.name)
+        .alias(text.name)
     ).to_series()
 
 

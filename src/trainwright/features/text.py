@@ -17,8 +17,8 @@ from trainwright.features.pretrained_tokenizer import load_tokenizer
 from trainwright.features.words import (
     LONGEST_TOKEN,
     PAD,
+    KnownPieces,
     encode_by_rows,
-    encode_by_words,
     normalised,
     train_tokenizer,
 )
@@ -94,6 +94,7 @@ class TextFeature(LearnedFeature):
     Input = LearnedText
 
     tokenizer_: Tokenizer
+    _known: KnownPieces
 
     def fit(self, values: pl.Series, context: Context) -> None:
         """Train the tokenizer, or load the one named, and measure how long texts are.
@@ -112,6 +113,7 @@ class TextFeature(LearnedFeature):
                 min_frequency=self.options.min_frequency,
                 lowercase=self.options.lowercase,
             )
+            self._known = KnownPieces(self.tokenizer_)
             self.learned_ = LearnedText(
                 tokenizer=self.tokenizer_.to_str(),
                 checkpoint=None,
@@ -170,7 +172,7 @@ class TextFeature(LearnedFeature):
             )
         # A text of n characters has at least n / LONGEST_TOKEN tokens; the cut leaves one too many.
         texts = texts.str.slice(0, LONGEST_TOKEN * (learned.max_tokens + 1))
-        return encode_by_words(self.tokenizer_, normalised(texts, lowercase=self.options.lowercase))
+        return self._known.encode(normalised(texts, lowercase=self.options.lowercase))
 
     def encode(self, values: pl.Series, context: Context) -> Encoded:
         """Return "tokens"; texts of more than `max_tokens` are cut at the end, and counted."""
@@ -225,6 +227,7 @@ class TextFeature(LearnedFeature):
             self.tokenizer_ = Tokenizer.from_str(learned.tokenizer)
         except Exception as error:  # tokenizers raises plain Exception
             raise self.damaged("the tokenizer cannot be read") from error
+        self._known = KnownPieces(self.tokenizer_)
         ids = self.tokenizer_.get_vocab(with_added_tokens=True).values()
         if max([*ids, learned.pad, *learned.prefix, *learned.suffix], default=0) >= learned.vocabulary:
             raise self.damaged("a token has an id beyond the vocabulary")

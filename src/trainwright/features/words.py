@@ -1,17 +1,13 @@
-"""Byte-level BPE over words: trained from counts, applied to the different words of a chunk once each.
+"""Byte-level BPE over words: trained from counts, applied to each different word once.
 
-A text is cut into pieces by one pattern (GPT-2's, Radford et al. 2019, without its look-ahead): words and
-numbers with the space before them, runs of signs, runs of blanks. Chinese and Japanese characters stand
-alone, because they are written without spaces: whole sentences would otherwise be single words. On hotel
-reviews (chnsenticorp, 7,765 rows, n-grams of tokens up to 2, logistic regression) that gives accuracy
-0.887, BPE over whole runs 0.881 with 8,000 tokens and 0.875 with 16,000.
-
-Natural text repeats its words, so tokenising each different piece once and gathering the rest is about
-eight times as fast as tokenising every row.
+Natural text repeats its words, so tokenising each different piece once and gathering the rest is many times
+as fast as tokenising every row.
 """
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -20,15 +16,12 @@ import numpy.typing as npt
 import polars as pl
 
 from trainwright.data.encoded import Ragged
+from trainwright.features.pieces import PATTERN, Pieces, cut
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 Array = npt.NDArray[Any]
-
-_ALONE = r"\p{Han}\p{Hiragana}\p{Katakana}"
-PATTERN = rf"[{_ALONE}]| ?[\p{{L}}\p{{M}}&&[^{_ALONE}]]+| ?\p{{N}}+| ?[^\s\p{{L}}\p{{M}}\p{{N}}]+|\s+"
-"""Pieces of a text, in the syntax that both polars and tokenizers read; every character is in one."""
 
 PAD = 0
 """Id of the padding token."""
@@ -37,11 +30,16 @@ LONGEST_TOKEN = 32
 _COUNTED = 256
 """Uses of a piece beyond which it counts no more in training: it has long become a token by then."""
 _BATCH_CHARACTERS = 8_000_000
+_MOST_KNOWN = 500_000
+"""Pieces whose tokens are kept: some 30 MB."""
 
 
 def normalised(texts: pl.Series, *, lowercase: bool) -> pl.Series:
     """Return texts in NFC, in lower case if asked."""
-    texts = texts.str.normalize("NFC")
+    beyond_ascii = (texts.str.len_chars() != texts.str.len_bytes()).arg_true()
+    if len(beyond_ascii):
+        # scatter changes a column in place, and this one is the caller's.
+        texts = texts.clone().scatter(beyond_ascii, texts.gather(beyond_ascii).str.normalize("NFC"))
     return texts.str.to_lowercase() if lowercase else texts
 
 
@@ -56,8 +54,7 @@ def train_tokenizer(texts: pl.Series, *, vocabulary: int, min_frequency: int, lo
     """
     from tokenizers import Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers, trainers
 
-    pieces = texts.str.extract_all(PATTERN).explode(empty_as_null=False, keep_nulls=False)
-    frame = pieces.to_frame("piece").group_by("piece").len().sort("piece")
+    frame = _counted(texts)
     times = frame["len"].clip(upper_bound=_COUNTED)
     repeated = frame.select(pl.col("piece").repeat_by(times)).to_series().explode(empty_as_null=False)
     byte_level = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
@@ -83,29 +80,63 @@ def train_tokenizer(texts: pl.Series, *, vocabulary: int, min_frequency: int, lo
     return tokenizer
 
 
-def encode_by_words(tokenizer: Tokenizer, texts: pl.Series) -> Ragged:
-    """Return the tokens of normalised texts, int32; null has none."""
-    return _by_batches(texts, lambda part: _encode_words(tokenizer, part))
+def _counted(texts: pl.Series) -> pl.DataFrame:
+    """Return how often each piece comes, by alphabet: columns "piece" and "len"."""
+    parts = []
+    for part in in_batches(texts):
+        pieces = cut(part)
+        counts = np.bincount(pieces.place, minlength=len(pieces.different))
+        parts.append(pl.DataFrame({"piece": pieces.different, "len": counts}))
+    empty = pl.DataFrame(schema={"piece": pl.String, "len": pl.Int64})
+    return pl.concat([empty, *parts]).group_by("piece").agg(pl.col("len").sum()).sort("piece")
+
+
+class KnownPieces:
+    """The tokens of pieces that were met before; several threads may ask.
+
+    Args:
+        tokenizer: gives the tokens of a piece that is new.
+        cut: how texts are cut so that the tokens of a text are those of its pieces.
+    """
+
+    def __init__(self, tokenizer: Tokenizer, cut: Callable[[pl.Series], Pieces] = cut) -> None:
+        self._tokenizer, self._cut = tokenizer, cut
+        self._pieces = pl.DataFrame(schema={"piece": pl.String, "at": pl.Int64})
+        self._tokens = _NONE
+        self._lock = threading.Lock()
+
+    def encode(self, texts: pl.Series) -> Ragged:
+        """Return the tokens of texts, int32; null has none."""
+        return _end_to_end([self._encode(part) for part in in_batches(texts)])
+
+    def _encode(self, texts: pl.Series) -> Ragged:
+        pieces = self._cut(texts)
+        tokens = self._tokens_of(pieces.different).take(pieces.place)
+        return Ragged(tokens.values, tokens.offsets[pieces.offsets])
+
+    def _tokens_of(self, different: pl.Series) -> Ragged:
+        wanted = different.alias("piece").to_frame()
+        with self._lock:  # what two threads miss is tokenised once, by as many threads as there are
+            at = wanted.join(self._pieces, on="piece", how="left", maintain_order="left")["at"]
+            new = different.filter(at.is_null())
+            tokens = self._tokens
+            if len(new):
+                tokens = _end_to_end([tokens, flat_tokens(self._tokenizer, new)])
+                places = pl.int_range(len(self._tokens.offsets) - 1, len(tokens.offsets) - 1, eager=True)
+                at = at.scatter(at.is_null().arg_true(), places)
+                if len(tokens.offsets) <= _MOST_KNOWN and len(tokens.values) <= 4 * _MOST_KNOWN:
+                    self._pieces = pl.concat([self._pieces, pl.DataFrame({"piece": new, "at": places})])
+                    self._tokens = tokens
+        return tokens.take(at.to_numpy())
 
 
 def encode_by_rows(tokenizer: Tokenizer, texts: pl.Series) -> Ragged:
     """Return the tokens of texts, int32, by a tokenizer that cuts words in its own way; null has none."""
-    return _by_batches(texts, lambda part: _flat(tokenizer, part.fill_null("")))
+    return _end_to_end([flat_tokens(tokenizer, part.fill_null("")) for part in in_batches(texts)])
 
 
-def _encode_words(tokenizer: Tokenizer, texts: pl.Series) -> Ragged:
-    lists = texts.str.extract_all(PATTERN)
-    pieces = lists.explode(empty_as_null=False, keep_nulls=False)
-    different = pieces.unique(maintain_order=True)
-    if not len(different):
-        return Ragged(np.zeros(0, dtype=np.int32), np.zeros(len(texts) + 1, dtype=np.int64))
-    place = pieces.replace_strict(different, pl.int_range(len(different), eager=True), return_dtype=pl.Int64)
-    tokens = _flat(tokenizer, different).take(place.to_numpy())
-    ends = lists.list.len().fill_null(0).cast(pl.Int64).cum_sum().to_numpy()
-    return Ragged(tokens.values, tokens.offsets[np.concatenate([[0], ends])])
-
-
-def _flat(tokenizer: Tokenizer, texts: pl.Series) -> Ragged:
+def flat_tokens(tokenizer: Tokenizer, texts: pl.Series) -> Ragged:
+    """Return the tokens of texts without null, int32."""
     encodings = tokenizer.encode_batch_fast(texts.to_list(), add_special_tokens=False)
     ids = [encoding.ids for encoding in encodings]
     lengths = np.fromiter(map(len, ids), np.int64, len(ids))
@@ -113,14 +144,21 @@ def _flat(tokenizer: Tokenizer, texts: pl.Series) -> Ragged:
     return Ragged(values, np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64))
 
 
-def _by_batches(texts: pl.Series, encode: Any) -> Ragged:
-    """Encode some million characters at a time, so that memory does not follow the length of the texts."""
+def in_batches(texts: pl.Series) -> list[pl.Series]:
+    """Return some million characters at a time, so that memory does not follow the length of the texts."""
     if not len(texts):
-        return Ragged(np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64))
+        return []
     characters = texts.str.len_chars().fill_null(0).cast(pl.Int64).cum_sum().to_numpy()
     batch = characters // _BATCH_CHARACTERS
     starts = np.flatnonzero(np.diff(batch, prepend=-1))
-    parts = [encode(texts[start:end]) for start, end in zip(starts, [*starts[1:], len(texts)], strict=True)]
+    return [texts[start:end] for start, end in zip(starts, [*starts[1:], len(texts)], strict=True)]
+
+
+_NONE = Ragged(np.zeros(0, dtype=np.int32), np.zeros(1, dtype=np.int64))
+
+
+def _end_to_end(parts: list[Ragged]) -> Ragged:
+    parts = [_NONE, *parts]
     lengths = np.concatenate([part.lengths for part in parts])
     return Ragged(
         np.concatenate([part.values for part in parts]),

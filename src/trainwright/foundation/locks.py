@@ -43,12 +43,12 @@ def _held(path: Path, busy: str, fix: str, wait: Callable[[str], None] | None) -
         with writing(path):
             handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
         try:
-            if not _lock(handle, wait=False):
+            if not lock_file(handle, wait=False):
                 holder = os.pread(handle, 200, 0).decode(errors="replace").strip() or "unknown"
                 if wait is None:
                     raise UserError(f"{busy} ({holder})", fix=fix)
                 wait(holder)
-                _lock(handle, wait=True)
+                lock_file(handle, wait=True)
             if not _is_still_there(path, handle):
                 continue  # whoever held it has removed the file: it is no lock any more
             os.ftruncate(handle, 0)
@@ -63,7 +63,7 @@ def _held(path: Path, busy: str, fix: str, wait: Callable[[str], None] | None) -
             os.close(handle)
 
 
-def _lock(handle: int, *, wait: bool) -> bool:
+def lock_file(handle: int, *, wait: bool) -> bool:
     """Take the lock of an open file; return whether it was free."""
     import fcntl
 

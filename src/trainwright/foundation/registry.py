@@ -6,12 +6,19 @@ import importlib
 import pkgutil
 import threading
 from collections.abc import Callable, Iterator
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from trainwright.foundation.errors import RecipeError, UserError, did_you_mean
 
 T = TypeVar("T")
+
+
+@cache
+def _installed() -> Any:  # EntryPoints; before Python 3.12, SelectableGroups
+    """Return the entry points of all packages, read once: with a hundred packages that takes 40 ms."""
+    return entry_points()
 
 
 class Registry(Generic[T]):
@@ -55,7 +62,7 @@ class Registry(Generic[T]):
                 package = importlib.import_module(self._package)
                 for module in pkgutil.iter_modules(package.__path__):
                     importlib.import_module(f"{self._package}.{module.name}")
-                for point in entry_points(group=f"trainwright.{self.kind.replace(' ', '_')}"):
+                for point in _installed().select(group=f"trainwright.{self.kind.replace(' ', '_')}"):
                     self._add(point)
                 self._loaded = True
             finally:

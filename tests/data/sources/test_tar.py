@@ -58,3 +58,41 @@ def test_one_that_is_cut_off_is_said(tmp_path: Path) -> None:
     whole.write_bytes(whole.read_bytes()[:100_200])
     with pytest.raises(DataError, match="cut off"):
         open_table(DataSettings(path=str(whole)))
+
+
+@pytest.mark.parametrize("named", ["", "/*.tar", "/part-{0..2}.tar"])
+def test_shards_of_a_folder_a_pattern_or_a_range_are_one_table(tmp_path: Path, named: str) -> None:
+    for shard in range(3):
+        files = {f"{shard}{n}.{end}": f"{shard}{n}".encode() for n in range(4) for end in ("wav", "cls")}
+        tar(tmp_path / f"part-{shard}.tar", files)
+    table = open_table(DataSettings(path=f"{tmp_path}{named}"))
+    assert table.column("cls").to_list() == [f"{shard}{n}" for shard in range(3) for n in range(4)]
+    assert table.column("audio").to_list() == [word.encode() for word in table.column("cls").to_list()]
+
+
+def test_a_shard_of_a_range_that_is_not_there_is_named(tmp_path: Path) -> None:
+    tar(tmp_path / "part-0.tar", {"0.jpg": b"x", "0.cls": b"a"})
+    with pytest.raises(DataError, match=r"no file or folder 'part-1.tar'"):
+        open_table(DataSettings(path=f"{tmp_path}/part-{{0..1}}.tar"))
+
+
+@pytest.mark.parametrize(
+    "twice", [{"jpg": b"x", "png": b"y"}, {"cls": b"x", "json": b'{"cls": "y"}'}], ids=["media", "json"]
+)
+def test_two_values_of_one_name_are_not_one(tmp_path: Path, twice: dict[str, bytes]) -> None:
+    files = {f"{n}.{end}": b"x" for n in range(9) for end in ("jpg", "cls")}
+    files |= {f"9.{end}": content for end, content in twice.items()}
+    table = open_table(DataSettings(path=str(tar(tmp_path / "s.tar", files))))
+    assert table.num_rows == 9
+    assert "two of its files hold" in table.quarantined[0].reason
+
+
+def test_columns_and_types_that_come_later_count(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainwright.data.sources.tar.CHUNK_ROWS", 2)
+    numbers = ["1", "2", "3.5", "null", '"word"', "4"]
+    files = {f"{n}.{end}": b"x" for n in range(6) for end in ("jpg",)}
+    files |= {f"{n}.json": f'{{"p": {number}}}'.encode() for n, number in enumerate(numbers)}
+    files = dict(sorted(files.items())) | {"6.jpg": b"x", "6.txt": b"late"}
+    table = open_table(DataSettings(path=str(tar(tmp_path / "s.tar", files))))
+    assert table.column("p").to_list() == ["1", "2", "3.5", None, "word", "4", None]
+    assert table.column("txt").to_list() == [None] * 6 + ["late"]

@@ -34,7 +34,7 @@ MEDIA = {
 }
 """Endings of files that are one value each."""
 
-_TEXT_ENDINGS = {".txt", ".data", ".dat"}
+TEXT_ENDINGS = {".txt", ".data", ".dat"}
 """In a folder such files are more often notes than tables."""
 
 _HASHED_BYTES = 256 * 2**20
@@ -64,7 +64,7 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 def _table_files(place: Place, settings: DataSettings) -> list[Path]:
     """Return the files with rows, those of training first."""
     wanted = SOURCES[settings.format].suffixes if settings.format not in {"auto", "folder"} else None
-    endings = set(wanted) if wanted else table_suffixes() - _TEXT_ENDINGS
+    endings = set(wanted) if wanted else table_suffixes() - TEXT_ENDINGS
     found: list[tuple[int, Path]] = []
     for entry in _entries(place.path):
         path = Path(entry.path)
