@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ def documents(path: Path) -> list[dict[str, Any]]:
 def made(recipe: Path, folder: Path, **more: Any) -> dict[str, list[dict[str, Any]]]:
     files = tw.launch_files(recipe, output=folder, nodes=2, gpu="H100", volume="team", **more)
     return {file.stem: documents(file) for file in files}
+
+
+def only(found: dict[str, Any], fields: str) -> None:
+    """Assert which fields there are; that its reader knows these was looked up in its schema."""
+    assert set(found) == set(fields.split())
 
 
 def understood(words: list[str]) -> str:
@@ -59,7 +65,9 @@ def verbs(script: str) -> list[tuple[str, list[str]]]:
 
 def test_skypilot(recipe: Path, tmp_path: Path) -> None:
     (task,) = made(recipe, tmp_path)["skypilot"]
-    assert (task["name"], task["num_nodes"]) == ("flats-2026", 2)
+    only(task, "name num_nodes resources file_mounts setup run")
+    only(task["resources"], "cpus memory accelerators job_recovery")
+    assert task["name"].startswith("flats-2026-") and task["num_nodes"] == 2
     assert task["resources"]["accelerators"] == "H100:2"
     assert task["file_mounts"] == {"/shared": {"name": "team", "mode": "MOUNT_CACHED"}}
     inside = tmp_path / "inside.yaml"
@@ -71,10 +79,29 @@ def test_skypilot(recipe: Path, tmp_path: Path) -> None:
         assert understood(words) == verb
 
 
+def test_skypilot_with_a_bucket_and_an_image(recipe: Path, tmp_path: Path) -> None:
+    options = {"gpu": "H100", "to": "skypilot"}
+    (file,) = tw.launch_files(recipe, output=tmp_path, volume="s3://team", image="team/it:1", **options)
+    (task,) = documents(file)
+    assert task["file_mounts"]["/shared"] == {"source": "s3://team", "mode": "MOUNT_CACHED"}
+    assert task["resources"]["image_id"] == "docker:team/it:1" and "setup" not in task
+    (file,) = tw.launch_files(recipe, output=tmp_path, **options)
+    (task,) = documents(file)
+    assert re.fullmatch(r"trainwright-[0-9a-f]{10}", task["file_mounts"]["/shared"]["name"])
+
+
 def test_kuberay(recipe: Path, tmp_path: Path) -> None:
     config, job = made(recipe, tmp_path)["kuberay"]
     assert (job["apiVersion"], job["kind"]) == ("ray.io/v1", "RayJob")
     spec = job["spec"]
+    only(spec, "entrypoint shutdownAfterJobFinishes backoffLimit rayClusterSpec")
+    only(spec["rayClusterSpec"], "rayVersion headGroupSpec workerGroupSpecs")
+    only(spec["rayClusterSpec"]["headGroupSpec"], "rayStartParams template")
+    only(
+        spec["rayClusterSpec"]["workerGroupSpecs"][0],
+        "groupName replicas minReplicas maxReplicas rayStartParams template",
+    )
+    assert len(job["metadata"]["name"]) <= 47  # KubeRay adds to it
     (workers,) = spec["rayClusterSpec"]["workerGroupSpecs"]
     assert workers["replicas"] == workers["minReplicas"] == workers["maxReplicas"] == 2
     limits = workers["template"]["spec"]["containers"][0]["resources"]["limits"]
@@ -82,6 +109,8 @@ def test_kuberay(recipe: Path, tmp_path: Path) -> None:
     assert spec["rayClusterSpec"]["headGroupSpec"]["rayStartParams"]["num-cpus"] == "0"
     for pod in (workers, spec["rayClusterSpec"]["headGroupSpec"]):
         inner = pod["template"]["spec"]
+        (container,) = inner["containers"]
+        only(container, "name image env resources volumeMounts")
         assert {volume["name"] for volume in inner["volumes"]} == {"recipe", "shared"}
         assert inner["volumes"][0]["configMap"]["name"] == config["metadata"]["name"]
     (_, _, script) = shlex.split(spec["entrypoint"])
@@ -93,12 +122,19 @@ def test_kuberay(recipe: Path, tmp_path: Path) -> None:
 def test_kubeflow(recipe: Path, tmp_path: Path) -> None:
     config, job = made(recipe, tmp_path)["kubeflow"]
     assert (job["apiVersion"], job["kind"]) == ("trainer.kubeflow.org/v1alpha1", "TrainJob")
+    only(job["spec"], "runtimeRef trainer runtimePatches")
     trainer = job["spec"]["trainer"]
+    only(trainer, "image numNodes numProcPerNode command resourcesPerNode")
+    assert trainer["image"] == "trainwright:latest"
     assert (trainer["numNodes"], trainer["numProcPerNode"]) == (2, 2)
     assert job["spec"]["runtimeRef"]["name"] == "torch-distributed"
     (patch,) = job["spec"]["runtimePatches"]
+    only(patch, "manager trainingRuntimeSpec")
     (node,) = patch["trainingRuntimeSpec"]["template"]["spec"]["replicatedJobs"]
     inner = node["template"]["spec"]["template"]["spec"]
+    only(inner, "containers volumes")
+    only(inner["containers"][0], "name volumeMounts")  # a patch may set no more for this one
+    assert node["name"] == inner["containers"][0]["name"] == "node"
     assert inner["volumes"][1]["persistentVolumeClaim"]["claimName"] == "team"
     assert "recipe.yaml" in config["data"]
     for (launcher, words), verb in zip(verbs(trainer["command"][2]), ("resume", "train"), strict=True):
@@ -106,11 +142,43 @@ def test_kubeflow(recipe: Path, tmp_path: Path) -> None:
         assert understood(words) == verb
 
 
+def test_gpus_follow_the_recipe(recipe: Path, tmp_path: Path) -> None:
+    """Kubernetes counts GPUs of any kind; SkyPilot must know which."""
+    (file,) = tw.launch_files(recipe, output=tmp_path, to="kubeflow")
+    limits = documents(file)[1]["spec"]["trainer"]["resourcesPerNode"]["limits"]
+    assert limits["nvidia.com/gpu"] == 4
+    with pytest.raises(UserError, match="SkyPilot asks for their kind; name it with --gpu H100"):
+        tw.launch_files(recipe, output=tmp_path, to="skypilot")
+    recipe.write_text(recipe.read_text().replace("cuda", "cpu"))
+    (file,) = tw.launch_files(recipe, output=tmp_path, to="kubeflow")
+    limits = documents(file)[1]["spec"]["trainer"]["resourcesPerNode"]["limits"]
+    assert limits == {"cpu": "16", "memory": "64Gi"}
+    with pytest.raises(UserError, match="--gpu H100: the recipe trains on 'cpu'"):
+        tw.launch_files(recipe, output=tmp_path, gpu="H100")
+
+
+def test_a_changed_recipe_is_another_run(recipe: Path, tmp_path: Path) -> None:
+    def name() -> str:
+        return str(made(recipe, tmp_path)["kubeflow"][1]["metadata"]["name"])
+
+    first = name()
+    assert name() == first
+    recipe.write_text(recipe.read_text() + "seed: 1\n")
+    assert name() != first
+
+
 def test_what_cannot_be_is_said(recipe: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out"
     with pytest.raises(UserError, match="4 processes cannot be spread evenly over 3 machines"):
-        tw.launch_files(recipe, output=tmp_path, nodes=3)
+        tw.launch_files(recipe, output=out, nodes=3)
     with pytest.raises(UserError, match="no cluster called 'slurm'"):
-        tw.launch_files(recipe, output=tmp_path, to="slurm")
+        tw.launch_files(recipe, output=out, to="slurm")
+    with pytest.raises(UserError, match=r"--volume s3://team: .* and Kubernetes mounts volume claims"):
+        tw.launch_files(recipe, output=out, gpu="H100", volume="s3://team")
+    recipe.write_text("data: [a/flats.csv, b/flats.csv]\ntargets: {grade: category}\n")
+    with pytest.raises(UserError, match=r"two files of the recipe are called 'flats\.csv'"):
+        tw.launch_files(recipe, output=out)
+    assert not out.exists()
 
 
 def test_the_verb_says_what_to_copy(recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -133,14 +133,16 @@ def launch_files(
         int, typer.Option(metavar="NUMBER", help="Machines that share out training.devices processes.")
     ] = 1,
     gpu: Annotated[
-        str | None, typer.Option(metavar="KIND", help="A GPU of this kind for each process: H100.")
+        str | None,
+        typer.Option(metavar="KIND", help="A GPU for each process, of a kind that SkyPilot knows: H100."),
     ] = None,
     image: Annotated[
-        str, typer.Option(metavar="IMAGE", help="Container image with Trainwright in it.")
-    ] = "trainwright:latest",
+        str | None, typer.Option(metavar="IMAGE", help="Container image with Trainwright in it.")
+    ] = None,
     volume: Annotated[
-        str, typer.Option(metavar="NAME", help="Volume claim, or bucket, that all machines see at /shared.")
-    ] = "shared",
+        str | None,
+        typer.Option(metavar="NAME", help="Volume claim, or bucket, that all machines see at /shared."),
+    ] = None,
     cpus: Annotated[int, typer.Option(metavar="NUMBER", help="Cores of each process.")] = 4,
     memory: Annotated[int, typer.Option(metavar="GB", help="Memory of each process.")] = 16,
 ) -> int:

@@ -6,10 +6,9 @@ after a failure, each goes on with the run that it finds there.
 
 from __future__ import annotations
 
+import hashlib
 import re
-import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -18,48 +17,10 @@ from trainwright.foundation.paths import make_folder, write_atomic, writing
 from trainwright.recipe.reader import read_recipe
 from trainwright.recipe.recipe import Recipe
 from trainwright.recipe.writer import dump_recipe
+from trainwright.workshop.launch_kinds import SHARED, Job, kubeflow, kuberay, skypilot
 
-KINDS = ("skypilot", "kuberay", "kubeflow")
-_SHARED = "/shared"
-_RECIPE = "/etc/trainwright/recipe.yaml"
-_RAY_VERSION = "2.60.0"
-
-
-@dataclass(frozen=True)
-class _Job:
-    """What all three kinds of file are made from.
-
-    Attributes:
-        name: letters, digits and hyphens.
-        run: the run folder, on all machines.
-        nodes: machines.
-        processes: processes on each.
-        gpu: kind of GPU, one for each process; None trains on CPUs.
-        image: container image with Trainwright in it.
-        volume: name of the volume claim or bucket that all machines see.
-        cpus: cores of a process.
-        memory: GB of a process.
-    """
-
-    name: str
-    recipe: str
-    nodes: int
-    processes: int
-    gpu: str | None
-    image: str
-    volume: str
-    cpus: int
-    memory: int
-
-    @property
-    def run(self) -> str:
-        return f"{_SHARED}/runs/{self.name}"
-
-    def command(self, before: str, after: str = "") -> str:
-        """Return the shell command that begins the run, or goes on with it."""
-        start = f"{before} train {_RECIPE} --run {self.run}{after}"
-        go_on = f"{before} resume {self.run}{after}"
-        return f"if [ -e {self.run}/recipe.yaml ]; then {go_on}; else {start}; fi"
+_MAKERS = {"skypilot": skypilot, "kuberay": kuberay, "kubeflow": kubeflow}
+KINDS = tuple(_MAKERS)
 
 
 def launch_files(
@@ -69,8 +30,8 @@ def launch_files(
     to: str | Sequence[str] = KINDS,
     nodes: int = 1,
     gpu: str | None = None,
-    image: str = "trainwright:latest",
-    volume: str = "shared",
+    image: str | None = None,
+    volume: str | None = None,
     cpus: int = 4,
     memory: int = 16,
 ) -> list[Path]:
@@ -81,9 +42,12 @@ def launch_files(
         output: folder to write to; it is made.
         to: "skypilot", "kuberay" or "kubeflow", or several of them.
         nodes: machines.
-        gpu: kind of GPU as the cluster calls it ("H100"): each process gets one. None trains on CPUs.
-        image: container image with Trainwright in it (kuberay, kubeflow).
-        volume: what all machines see at /shared: a volume claim, or with skypilot a bucket.
+        gpu: kind of GPU as SkyPilot calls it ("H100"): each process gets one; on Kubernetes it may be any.
+            Without, GPUs are asked for where the recipe's device is cuda.
+        image: container image with Trainwright in it; without, `trainwright:latest`, or with skypilot an
+            image of the cloud, and Trainwright is installed there.
+        volume: what all machines see at /shared: a volume claim, `shared` by default; with skypilot the
+            address of a bucket (s3://team), or the name of one that it makes.
         cpus: cores of each process.
         memory: GB of memory of each process.
 
@@ -91,7 +55,8 @@ def launch_files(
         The files, with a copy of the recipe in each.
 
     Raises:
-        UserError: the processes cannot be spread evenly, or a name is not known.
+        UserError: the processes cannot be spread evenly, a name is not known, or a setting does not go with
+            the recipe or the kind of cluster.
     """
     kinds = (to,) if isinstance(to, str) else tuple(to)
     unknown = [kind for kind in kinds if kind not in KINDS]
@@ -107,35 +72,62 @@ def launch_files(
             fix="set it to a multiple of the machines",
         )
     words = source.stem if source is not None else next(iter(recipe.targets))
-    name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:40] or "run"
-    there = _on_the_cluster(recipe)
-    job = _Job(
-        name=name if name[0].isalpha() else f"run-{name}",
-        recipe=dump_recipe(there),
+    gpus = _gpus(recipe, gpu, devices // nodes)
+    text = dump_recipe(_on_the_cluster(recipe))
+    job = Job(
+        name=_name(words, text),
+        recipe=text,
         nodes=nodes,
         processes=devices // nodes,
+        gpus=gpus,
         gpu=gpu,
         image=image,
         volume=volume,
         cpus=cpus,
         memory=memory,
     )
+    texts = {kind: _written(_MAKERS[kind](job)) for kind in kinds}  # all, before any is written
     folder = make_folder(Path(output))
-    makers = {"skypilot": _skypilot, "kuberay": _kuberay, "kubeflow": _kubeflow}
     made = []
-    for kind in kinds:
+    for kind, text in texts.items():
         file = folder / f"{kind}.yaml"
         with writing(file):
-            write_atomic(file, _written(makers[kind](job)))
+            write_atomic(file, text)
         made.append(file)
     return made
 
 
+def _name(words: str, recipe: str) -> str:
+    """Return a name that Kubernetes takes; a recipe that was changed has another one, and its own run."""
+    name = re.sub(r"[^a-z0-9]+", "-", words.lower()).strip("-")[:36].rstrip("-") or "run"
+    name = name if name[0].isalpha() else f"run-{name}"
+    return f"{name}-{hashlib.sha256(recipe.encode()).hexdigest()[:6]}"
+
+
+def _gpus(recipe: Recipe, gpu: str | None, processes: int) -> int:
+    """Return how many GPUs each machine needs."""
+    device = recipe.training.device
+    if gpu is not None and device != "auto" and not device.startswith("cuda"):
+        raise UserError(
+            f"the recipe trains on '{device}', so that a GPU would have nothing to do",
+            where=f"--gpu {gpu}",
+            fix="set training.device to auto, or leave it out",
+        )
+    return processes if gpu is not None or device.startswith("cuda") else 0
+
+
 def _on_the_cluster(recipe: Recipe) -> Recipe:
     """Return the recipe with files of this machine expected in the shared folder, under /shared/data."""
+    names = [PurePosixPath(path).name for path in needed_there(recipe)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UserError(
+            f"two files of the recipe are called '{twice}', and both would lie in {SHARED}/data",
+            fix="rename one, or give the data by URLs",
+        )
 
     def moved(path: str) -> str:
-        return path if "://" in path else str(PurePosixPath(_SHARED) / "data" / PurePosixPath(path).name)
+        return path if "://" in path else str(PurePosixPath(SHARED) / "data" / PurePosixPath(path).name)
 
     data = recipe.data
     paths = moved(data.path) if isinstance(data.path, str) else tuple(map(moved, data.path))
@@ -151,167 +143,6 @@ def needed_there(recipe: Recipe | Path) -> list[str]:
     data = (recipe if isinstance(recipe, Recipe) else read_recipe(recipe).recipe).data
     paths = [data.path] if isinstance(data.path, str) else list(data.path)
     return [path for path in [*paths, data.validation, data.test] if path is not None and "://" not in path]
-
-
-def _skypilot(job: _Job) -> list[dict[str, Any]]:
-    """A SkyPilot task: `sky launch skypilot.yaml`."""
-    resources: dict[str, Any] = {
-        "cpus": f"{job.cpus * job.processes}+",
-        "memory": f"{job.memory * job.processes}+",
-    }
-    if job.gpu is not None:
-        resources["accelerators"] = f"{job.gpu}:{job.processes}"
-    torchrun = (
-        f"python -m torch.distributed.run --nnodes=$SKYPILOT_NUM_NODES --nproc-per-node={job.processes} "
-        "--node-rank=$SKYPILOT_NODE_RANK --master-port=29400 "
-        '--master-addr=$(echo "$SKYPILOT_NODE_IPS" | head -n1) -m trainwright'
-    )
-    return [
-        {
-            "name": job.name,
-            "num_nodes": job.nodes,
-            "resources": resources,
-            "file_mounts": {_SHARED: {"name": job.volume, "mode": "MOUNT_CACHED"}},
-            "setup": "pip install 'trainwright[s3]'\n",
-            "run": (
-                "mkdir -p /tmp/trainwright\n"
-                f"cat > /tmp/trainwright/recipe.yaml <<'RECIPE'\n{job.recipe}RECIPE\n"
-                f"{job.command(torchrun).replace(_RECIPE, '/tmp/trainwright/recipe.yaml')}\n"
-            ),
-        }
-    ]
-
-
-def _kuberay(job: _Job) -> list[dict[str, Any]]:
-    """A KubeRay RayJob: `kubectl apply -f kuberay.yaml`."""
-
-    def pod(container: str, limits: dict[str, Any]) -> dict[str, Any]:
-        return {
-            "spec": {
-                "containers": [
-                    {
-                        "name": container,
-                        "image": job.image,
-                        "resources": {"limits": limits, "requests": limits},
-                        "volumeMounts": _mounts(),
-                    }
-                ],
-                "volumes": _volumes(job),
-            }
-        }
-
-    worker = {
-        "groupName": "workers",
-        "replicas": job.nodes,
-        "minReplicas": job.nodes,
-        "maxReplicas": job.nodes,
-        "rayStartParams": {},
-        "template": pod("ray-worker", _limits(job)),
-    }
-    return [
-        _config_map(job),
-        {
-            "apiVersion": "ray.io/v1",
-            "kind": "RayJob",
-            "metadata": {"name": job.name},
-            "spec": {
-                "entrypoint": f"sh -c {shlex.quote(job.command('trainwright', ' --on auto'))}",
-                "shutdownAfterJobFinishes": True,
-                "backoffLimit": 3,
-                "rayClusterSpec": {
-                    "rayVersion": _RAY_VERSION,
-                    "headGroupSpec": {
-                        # Nothing is trained there: it watches over the others.
-                        "rayStartParams": {"num-cpus": "0"},
-                        "template": pod("ray-head", {"cpu": "2", "memory": "8Gi"}),
-                    },
-                    "workerGroupSpecs": [worker],
-                },
-            },
-        },
-    ]
-
-
-def _kubeflow(job: _Job) -> list[dict[str, Any]]:
-    """A Kubeflow TrainJob: `kubectl apply -f kubeflow.yaml`. torchrun finds its peers in PET_… variables."""
-    patch = {
-        "manager": "trainwright.dev/launch-files",
-        "trainingRuntimeSpec": {
-            "template": {
-                "spec": {
-                    "replicatedJobs": [
-                        {
-                            "name": "node",
-                            "template": {
-                                "spec": {
-                                    "template": {
-                                        "spec": {
-                                            "containers": [{"name": "node", "volumeMounts": _mounts()}],
-                                            "volumes": _volumes(job),
-                                        }
-                                    }
-                                }
-                            },
-                        }
-                    ]
-                }
-            }
-        },
-    }
-    return [
-        _config_map(job),
-        {
-            "apiVersion": "trainer.kubeflow.org/v1alpha1",
-            "kind": "TrainJob",
-            "metadata": {"name": job.name},
-            "spec": {
-                "runtimeRef": {
-                    "apiGroup": "trainer.kubeflow.org",
-                    "kind": "ClusterTrainingRuntime",
-                    "name": "torch-distributed",
-                },
-                "trainer": {
-                    "image": job.image,
-                    "numNodes": job.nodes,
-                    "numProcPerNode": job.processes,
-                    "command": ["sh", "-c", job.command("torchrun -m trainwright")],
-                    "resourcesPerNode": {"limits": _limits(job), "requests": _limits(job)},
-                },
-                "runtimePatches": [patch],
-            },
-        },
-    ]
-
-
-def _limits(job: _Job) -> dict[str, Any]:
-    limits: dict[str, Any] = {
-        "cpu": str(job.cpus * job.processes),
-        "memory": f"{job.memory * job.processes}Gi",
-    }
-    if job.gpu is not None:
-        limits["nvidia.com/gpu"] = job.processes
-    return limits
-
-
-def _config_map(job: _Job) -> dict[str, Any]:
-    return {
-        "apiVersion": "v1",
-        "kind": "ConfigMap",
-        "metadata": {"name": f"{job.name}-recipe"},
-        "data": {"recipe.yaml": job.recipe},
-    }
-
-
-def _mounts() -> list[dict[str, Any]]:
-    recipe = {"name": "recipe", "mountPath": str(PurePosixPath(_RECIPE).parent)}
-    return [recipe, {"name": "shared", "mountPath": _SHARED}]
-
-
-def _volumes(job: _Job) -> list[dict[str, Any]]:
-    return [
-        {"name": "recipe", "configMap": {"name": f"{job.name}-recipe"}},
-        {"name": "shared", "persistentVolumeClaim": {"claimName": job.volume}},
-    ]
 
 
 def _written(documents: Sequence[dict[str, Any]]) -> str:
