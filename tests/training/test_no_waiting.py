@@ -28,7 +28,7 @@ from trainwright.recipe.recipe import EncoderSettings, ModelSettings
 from trainwright.tasks.base import TASKS
 from trainwright.tasks.objective import Objective
 from trainwright.training.loop import LoopSettings, Position, Trainer
-from trainwright.training.optimizers import OPTIMIZERS
+from trainwright.training.optimizers import OPTIMIZERS, ParameterGroup
 from trainwright.workshop.assemble import parameter_groups
 
 META = torch.device("meta")
@@ -214,3 +214,20 @@ def test_changes_of_pictures_are_not_waited_for(policy: dict[str, Any]) -> None:
 
 def test_mixing_pictures_is_not_waited_for() -> None:
     two_steps(trainer({"image": "mlp"}, mix=0.4))
+
+
+@pytest.mark.parametrize("skipped", [True, False])
+def test_what_a_rule_cannot_skip_is_undone(skipped: bool) -> None:
+    torch.manual_seed(0)
+    weight = nn.Parameter(torch.randn(3, 4))
+    group = ParameterGroup({"w": weight}, 0.1)
+    rule = OPTIMIZERS["rmsprop"]([group])
+    for gradient in (torch.ones(3, 4), torch.full((3, 4), torch.nan if skipped else 2.0)):
+        before = [tensor.clone() for tensor in (weight.detach(), *rule.tensors().values())]
+        weight.grad = gradient
+        skip = torch.tensor(float(gradient.isnan().any()))
+        with torch.no_grad():  # as a step does where the flag lies on a GPU
+            rule.apply({"w": weight}, group, 0.01, skip, slots=rule.slots)
+    after = [weight.detach(), *rule.tensors().values()]
+    assert all(tensor.isfinite().all() for tensor in after)
+    assert all(map(torch.equal, before, after)) == skipped
