@@ -75,15 +75,15 @@ class Module(lightning.LightningModule):
         self.seen.append((self.net(*inputs), target))
 
     def on_train_epoch_start(self) -> None:
-        self.began = time.perf_counter()
+        self.began = time.time()
 
     def on_validation_epoch_start(self) -> None:
-        self.busy += time.perf_counter() - self.began
+        self.busy += time.time() - self.began
 
     def on_validation_epoch_end(self) -> None:
         scores, target = (torch.cat(part).numpy() for part in zip(*self.seen, strict=True))
         self.seen.clear()
-        self.curve.append((time.perf_counter(), float(roc_auc_score(target, scores))))
+        self.curve.append((time.time(), float(roc_auc_score(target, scores))))
 
     def configure_optimizers(self):
         optimizer = torch.optim.AdamW(self.parameters(), lr=self.learning_rate)
@@ -117,7 +117,7 @@ def main() -> None:
     warnings.filterwarnings("ignore")
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     lightning.seed_everything(words.seed, verbose=False)
-    began = time.perf_counter()
+    began = time.time()
     columns, training, sizes = read(words.file)
     sets = [Rows(*(column[part] for column in columns)) for part in (training, ~training)]
     more = {"num_workers": words.workers, "persistent_workers": words.workers > 0}
@@ -125,7 +125,7 @@ def main() -> None:
     validation = DataLoader(sets[1], batch_size=1024, **more)
     net = EmbeddingNet(sizes, columns[0].shape[1])
     module = Module(net, words.learning_rate, words.epochs * len(train))
-    prepared = time.perf_counter()
+    prepared = time.time()
     trainer = lightning.Trainer(
         max_epochs=words.epochs,
         accelerator="cpu",
@@ -140,6 +140,7 @@ def main() -> None:
     print(
         json.dumps(
             {
+                "began": began,
                 "preparation": prepared - began,
                 "curve": [(when - began, auc) for when, auc in module.curve],
                 "rows_per_second": words.epochs * len(sets[0]) / module.busy,
