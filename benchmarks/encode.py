@@ -25,6 +25,10 @@ from benchmarks import pairs, peers, rows
 
 def ours(path: str) -> dict[str, Any]:
     """Encode as a run does."""
+    import pyarrow.parquet  # noqa: F401 (imports are not timed)
+    import tokenizers  # noqa: F401
+
+    from trainwright.features import category, number, text  # noqa: F401
     from trainwright.foundation.devices import peak_memory_mb
     from trainwright.workshop.ask import ask_recipe
     from trainwright.workshop.prepare import prepare
