@@ -1,6 +1,6 @@
 """How soon does a table model tell rows apart so well, beside fastai and Lightning?
 
-    python -m benchmarks.adult [--auc 0.907] [--rounds 5] [--only NAME …] [--out FILE]
+    python -m benchmarks.adult [--auc 0.907] [--epochs N] [--rounds 5] [--only NAME …] [--out FILE]
 
 Adult census income; the same training and validation rows for all (a fifth of the training part, drawn once).
 `seconds` are from the CSV on the disk to the first evaluation, one an epoch, with a validation ROC-AUC of at
@@ -85,10 +85,12 @@ def ours(path: str, seed: int) -> dict[str, Any]:
     import torch  # noqa: F401 (imports are told apart, as for the peers)
 
     import trainwright
+    from trainwright.evaluation.simple_models import import_simple_models
     from trainwright.models.encoders import tabm  # noqa: F401
     from trainwright.training.events import read_events
     from trainwright.workshop import judging, prepare, train  # noqa: F401
 
+    import_simple_models()
     with tempfile.TemporaryDirectory() as folder:
         began = time.time()
         trainwright.train(path, target="income", seed=seed, settings=SPLIT, run=Path(folder) / "run")
@@ -120,9 +122,10 @@ def run_ours(path: Path, seed: int) -> dict[str, Any]:
     return found
 
 
-def run_peer(peer: Peer, path: Path, seed: int) -> dict[str, Any]:
-    """Run a peer in its environment."""
-    settings = [word for name, value in peer.settings.items() for word in (f"--{name}", str(value))]
+def run_peer(peer: Peer, path: Path, epochs: int | None, seed: int) -> dict[str, Any]:
+    """Run a peer in its environment, for its own number of epochs or another."""
+    given = peer.settings | ({} if epochs is None else {"epochs": epochs})
+    settings = [word for name, value in given.items() for word in (f"--{name}", str(value))]
     return peers.run(peer.environment, peer.module, str(path), "--seed", str(seed), *settings)
 
 
@@ -146,6 +149,7 @@ def main() -> None:
     """Compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--auc", type=float, default=0.907)
+    parser.add_argument("--epochs", type=int, help="of the peers, in place of what is good for 0.907")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--only", nargs="*", choices=PEERS, default=list(PEERS), metavar="NAME")
     parser.add_argument("--out", type=Path)
@@ -167,7 +171,7 @@ def main() -> None:
         runs = {OURS: partial(run_ours, path)}
         for name in words.only:
             peers.python(PEERS[name].environment)  # made before the clock runs
-            runs[name] = partial(run_peer, PEERS[name], path)
+            runs[name] = partial(run_peer, PEERS[name], path, words.epochs)
         pairs.compare(
             f"adult to a validation ROC-AUC of {words.auc}",
             {name: partial(keep, name, run) for name, run in runs.items()},

@@ -63,7 +63,18 @@ def events_of(
     draw = np.random.default_rng(0)
     start, epochs, time = 1_763_890_000.0, 24.0, 0.0
     events: list[dict[str, Any]] = [
-        {"kind": "start", "time": start, "parameters": 412_930, "steps": steps, "device": "cpu"}
+        {
+            "kind": "start",
+            "time": start,
+            "parameters": 412_930,
+            "steps": steps,
+            "device": "cpu",
+            "threads": 2,
+            "precision": "float32",
+            "memory_format": "contiguous",
+            "compile": "off",
+            "graphs": "off",
+        }
     ]
     best = -1.0
     for step in range(1, steps + 1):

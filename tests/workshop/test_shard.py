@@ -14,6 +14,9 @@ import trainwright as tw
 from trainwright.foundation.errors import UserError
 from trainwright.foundation.ranks import Ranks
 from trainwright.recipe.recipe import TrainingSettings
+from trainwright.reporting.language import said
+from trainwright.reporting.phrases import PHRASES
+from trainwright.training.events import read_events
 from trainwright.training.sharding import Need, need
 from trainwright.workshop.shard import sharding_choice
 
@@ -25,13 +28,16 @@ def test_a_sharded_run_is_the_run_of_one_process(
     data = str(tmp_path / "flats.csv")
     plain = {**quick, "model.dropout": 0.0, "inputs.size": "number", "inputs.city": "category"}
     one = tw.train(data, target="grade", budget="20 steps", settings=plain, run=tmp_path / "one")
-    settings = {**plain, "training.devices": 2, "training.sharding": "on"}
+    settings = {**plain, "training.devices": 2, "training.sharding": "on", "training.graphs": "on"}
     two = tw.train(data, target="grade", budget="20 steps", settings=settings, run=tmp_path / "two")
     weights = [load_file(run.path / "model" / "model.safetensors") for run in (one, two)]
     assert weights[0].keys() == weights[1].keys()
     for name, tensor in weights[0].items():
         torch.testing.assert_close(weights[1][name], tensor, rtol=1e-5, atol=1e-6)
-    assert two.recipe.training.sharding == "on"
+    assert (two.recipe.training.sharding, two.recipe.training.graphs) == ("on", "off")
+    notes = [event["text"] for event in read_events(two.path / "events.jsonl") if event["kind"] == "note"]
+    assert "training.graphs: off (this setting has no effect: the model is shared out)" in notes
+    assert all(said(note, PHRASES).template in PHRASES for note in notes), "it cannot be read in Chinese"
     metric = two.metrics["test"]
     assert metric.keys() == one.metrics["test"].keys()
     with pytest.raises(UserError, match="muon does not go with a model that is shared out"):

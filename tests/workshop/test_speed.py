@@ -53,6 +53,25 @@ def test_a_short_run_on_a_cpu_has_nothing_to_decide(run: tw.Run) -> None:
     assert not about(run, "compile") and not about(run, "graphs")
 
 
+def test_what_was_chosen_for_the_machine_is_said_in_one_line(
+    pictures: pl.DataFrame, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = {"model.size": "tiny", "training.precision": "bfloat16", "evaluation.baselines": False}
+    made = tw.train(
+        pictures, target="bright", budget="2 steps", settings=settings, run=tmp_path / "r", quiet=False
+    )
+    threads = torch.get_num_threads()
+    (start,) = (event for event in read_events(made.path / "events.jsonl") if event["kind"] == "start")
+    assert (start["threads"], start["precision"], start["memory_format"]) == (
+        threads,
+        "bfloat16",
+        "channels_last",
+    )
+    said_so = [line for line in capsys.readouterr().err.splitlines() if line.startswith("Trains on")]
+    plural = "s" if threads > 1 else ""
+    assert said_so == [f"Trains on {threads} CPU thread{plural}, bfloat16, channels_last, not compiled."]
+
+
 def test_a_setting_without_effect_is_said(rows: pl.DataFrame, quick: Quick, tmp_path: Path) -> None:
     settings = {**quick, "training.graphs": "on"}
     made = tw.train(rows, target="grade", budget="5 steps", settings=settings, run=tmp_path / "r")

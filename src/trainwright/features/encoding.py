@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from trainwright.foundation.errors import ModelFolderError
 from trainwright.foundation.hashing import json_hash
 from trainwright.foundation.paths import write_json
 from trainwright.foundation.random import numpy_stream
+from trainwright.foundation.threads import in_order
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +38,8 @@ TABLE = "table"
 
 _MEDIA_CHUNK_ROWS = {"image": 2_048, "audio": 256}
 """Rows encoded at a time: 256 recordings of 30 s at 16 kHz are 250 MB."""
+_CHUNKS_AT_ONCE = 4
+"""Chunks that threads encode side by side; more would take more memory than they save time."""
 
 
 @dataclass(frozen=True)
@@ -167,9 +171,10 @@ class Encoding:
             (_MEDIA_CHUNK_ROWS.get(feature.modality, CHUNK_ROWS) for feature in self.inputs.values()),
             default=CHUNK_ROWS,
         )
-        context = replace(context, root=table.root)
-        for frame in table.chunks(columns, size=size):
-            yield self.encode(frame, context, targets=targets)
+        # Media have threads of their own within a chunk.
+        threads = min(context.workers, _CHUNKS_AT_ONCE) if size == CHUNK_ROWS else 1
+        encode = partial(self.encode, context=replace(context, root=table.root), targets=targets)
+        yield from in_order(encode, table.chunks(columns, size=size), threads=threads)
 
     def encode_to(self, folder: Path, table: Table, context: Context) -> None:
         """Encode a whole table into a folder, chunk by chunk (see `data.encoded.open_encoded`)."""

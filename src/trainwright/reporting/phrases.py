@@ -243,6 +243,8 @@ PHRASES: tuple[str, ...] = (
     mark("training.compile: off (there was no memory to try it)"),
     mark("training.compile: off (it failed: {reason})"),
     mark("training.compile: off (this setting has no effect: the model repeats no blocks)"),
+    mark("training.compile: off (this setting has no effect: the model is shared out)"),
+    mark("training.graphs: off (this setting has no effect: the model is shared out)"),
     mark("training.compile: {block} is not compiled ({reason})"),
     mark("training.graphs: on (every batch has the same shapes)"),
     mark("training.graphs: off (a micro-batch could not be recorded: {reason})"),

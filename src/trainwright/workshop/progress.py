@@ -86,7 +86,7 @@ class Console:
             task = bar.add_task("train", total=steps, loss="", rate="", judged="")
 
             def listen(event: dict[str, Any]) -> None:
-                self._fault(event)
+                self._tell(event)
                 if event["kind"] == "step":
                     bar.update(
                         task,
@@ -101,20 +101,21 @@ class Console:
 
     def _plain(self, event: dict[str, Any]) -> None:
         """Say a few lines when nobody watches a bar: a log wants the end, not the way."""
-        self._fault(event)
+        self._tell(event)
         if event["kind"] == "stop":
             self.say(
                 f"Trained {event['step']:,} steps in {event['seconds']:.1f} s ({event['reason']}); "
                 f"the best weights are those of step {event['best_step']:,}."
             )
 
-    def _fault(self, event: dict[str, Any]) -> None:
-        """Say what training went on from."""
+    def _tell(self, event: dict[str, Any]) -> None:
+        """Say what the run trains on, and what training went on from."""
         if self.quiet:
             return
         from trainwright.training.faults import fault_said
+        from trainwright.workshop.speed import engine_said
 
-        said = fault_said(event)
+        said = engine_said(event) if event["kind"] == "start" else fault_said(event)
         if said is not None:
             self.say(said)
 

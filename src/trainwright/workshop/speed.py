@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -74,6 +74,41 @@ def graphs_choice(
     if reason is None:
         return "on", "" if settings.graphs == "on" else "every batch has the same shapes"
     return "off", f"this setting has no effect: {reason}" if settings.graphs == "on" else ""
+
+
+def engine_of(settings: TrainingSettings, network: MultimodalModel, threads: int) -> dict[str, Any]:
+    """Return what was chosen for this machine, as the "start" event has it.
+
+    Args:
+        settings: resolved.
+        network: the model, on its device.
+        threads: of a CPU that compute a step.
+    """
+    import torch
+
+    kernels = [p for p in network.parameters() if p.dim() == 4 and p.shape[1] > 1 and p.shape[2:].numel() > 1]
+    last = any(kernel.is_contiguous(memory_format=torch.channels_last) for kernel in kernels)
+    return {
+        "device": str(next(network.parameters()).device),
+        "threads": threads,
+        "precision": settings.precision,
+        "memory_format": "channels_last" if last else "contiguous",
+        "compile": settings.compile,
+        "graphs": settings.graphs,
+    }
+
+
+def engine_said(event: Mapping[str, Any]) -> str:
+    """Return in one line what a "start" event says of the machine."""
+    device, threads = event["device"], event["threads"]
+    words = [
+        f"{threads} CPU thread{'s' if threads > 1 else ''}" if device == "cpu" else device,
+        event["precision"],
+        "" if event["memory_format"] == "contiguous" else event["memory_format"],
+        "compiled" if event["compile"] == "on" else "not compiled",
+        "CUDA graphs" if event["graphs"] == "on" else "",
+    ]
+    return f"Trains on {', '.join(filter(None, words))}."
 
 
 @dataclass(frozen=True)

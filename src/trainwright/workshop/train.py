@@ -37,7 +37,14 @@ from trainwright.workshop.prepare import Prepared, prepare, quarantine_lines
 from trainwright.workshop.progress import Console
 from trainwright.workshop.run import Run
 from trainwright.workshop.shard import sharded_network, sharding_choice, unsharded_network
-from trainwright.workshop.speed import WARM_UP, ahead_of, compile_choice, compiled_network, graphs_choice
+from trainwright.workshop.speed import (
+    WARM_UP,
+    ahead_of,
+    compile_choice,
+    compiled_network,
+    engine_of,
+    graphs_choice,
+)
 from trainwright.workshop.start import write_start
 
 if TYPE_CHECKING:
@@ -350,9 +357,11 @@ def _make_job(prepared: Prepared, ranks: Ranks = ALONE) -> Job:
     rows = resident(prepared.rows, _device(network))
     job = Job(resolved, prepared, tasks, network, choices, rows, parameters=parameters)
     if sharding == "on":  # no copy of the model has room: time is not measured before, the deadline holds
-        job.recipe = resolved.model_copy(
-            update={"training": training_settings.model_copy(update={"compile": "off", "graphs": "off"})}
-        )
+        off: dict[str, Literal["off"]] = {"compile": "off", "graphs": "off"}
+        job.recipe = resolved.model_copy(update={"training": training_settings.model_copy(update=off)})
+        in_vain = [field for field in off if getattr(recipe.training, field) == "on"]
+        said = dict.fromkeys(in_vain, "off (this setting has no effect: the model is shared out)")
+        job.choices = replace(choices, reasons={**choices.reasons, **said})
         return job
     with threads_for(network, choices.training.batch or 1):
         spent = _choose_speed(job, ranks)
@@ -515,16 +524,15 @@ def _train(
         with compiled_network(job.network, job.recipe):
             return _trainer(job, checkpoints, lambda *_, **__: None, stop, ranks).run()
     events = EventLog(place / "events.jsonl", [_quarantine_skipped(place, job.prepared), *listeners])
-    events("start", parameters=job.parameters, steps=job.choices.steps, device=str(_device(job.network)))
-    for field, reason in job.choices.reasons.items():
-        events("note", text=f"training.{field}: {reason}")
     torch.manual_seed(stream_seed(job.recipe.seed, "training"))
     try:
-        with (
-            threads_for(job.network, job.recipe.training.batch or 1),
-            compiled_network(job.network, job.recipe, events),
-        ):
-            return _trainer(job, checkpoints, events, stop, ranks).run()
+        with threads_for(job.network, job.recipe.training.batch or 1) as threads:
+            engine = engine_of(job.recipe.training, job.network, threads)
+            events("start", parameters=job.parameters, steps=job.choices.steps, **engine)
+            for field, reason in job.choices.reasons.items():
+                events("note", text=f"training.{field}: {reason}")
+            with compiled_network(job.network, job.recipe, events):
+                return _trainer(job, checkpoints, events, stop, ranks).run()
     finally:
         events.close()
 

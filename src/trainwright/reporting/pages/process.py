@@ -45,6 +45,8 @@ def learning_page(run: RunDocuments) -> LearningPage:
         facts += [
             (both("parameters"), count(event.get("parameters"))),
             (both("device"), str(event.get("device"))),
+            (both("threads"), count(event.get("threads"))),
+            (both("arithmetic"), str(event.get("precision"))),
         ]
     steps = run.events_of("step")
     rates = sorted(event["rows_per_second"] for event in steps if event.get("rows_per_second"))
