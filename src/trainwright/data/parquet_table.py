@@ -18,6 +18,8 @@ from trainwright.foundation.errors import DataError
 
 _BUFFER_BYTES = 1 << 20
 """A column of a row group is streamed through this much memory, so that huge row groups do no harm."""
+_MOST_CELLS, _FEWEST_ROWS = 2_000_000, 1_024
+"""Values that are read at a time: of a wide table fewer rows, but so many at least."""
 
 
 class ParquetTable:
@@ -85,8 +87,11 @@ class ParquetTable:
         self, columns: Sequence[str] | None = None, *, size: int = CHUNK_ROWS
     ) -> Iterator[pl.DataFrame]:
         """Yield all rows in order, at most `size` at a time."""
+        import pyarrow as pa
+
         wanted = checked_columns(self, columns)
         yield from self._read(wanted, range(len(self._starts) - 1), size)
+        pa.default_memory_pool().release_unused()  # it would keep as much as the widest batch took
 
     def column(self, name: str, rows: np.ndarray[Any, Any] | None = None) -> pl.Series:
         """Return one column whole, or its values at ascending `rows`."""
@@ -130,6 +135,7 @@ class ParquetTable:
         import pyarrow as pa
 
         schema = {name: self.schema[name] for name in columns}
+        size = min(size, max(_FEWEST_ROWS, _MOST_CELLS // max(len(columns), 1)))
         with opened_parquet(self._path, self.name, self._metadata) as file:
             batches = file.iter_batches(
                 size, row_groups=list(groups), columns=[self._in_file[name] for name in columns]
