@@ -25,6 +25,7 @@ from tests.data.s3_server import Faults, s3_server
 from trainwright.data import patience, ranged, retry
 from trainwright.data.open import open_table
 from trainwright.data.patterns import spread
+from trainwright.data.remote_files import fetch_files
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
 
@@ -256,6 +257,20 @@ def test_a_download_that_is_killed_goes_on_where_it_was(store: tuple[Any, Faults
     assert sum(counts.values()) - len(counts) <= 1
     faults.delivered = sorted(counts)
     assert_each_byte_once(faults)
+
+
+def test_a_file_that_came_whole_by_another_name_is_not_its_own_part(store: tuple[Any, Faults]) -> None:
+    put, faults = store
+    url = put_shards(put) + "/part-00.parquet"
+    faults.choose = lambda number: "unavailable" if number > 1 else None
+    with pytest.raises(DataError, match="cannot be reached"):
+        open_table(DataSettings(path=url))
+    faults.choose = lambda number: None
+    assert open_table(DataSettings(path=url.replace("00.parquet", "0*"))).num_rows == ROWS * SHARDS
+    for _ in range(2):
+        path = fetch_files(url)
+        assert [file.name for file in path.parent.iterdir()] == ["part-00.parquet"]
+        assert path.name == "part-00.parquet"
 
 
 def test_a_part_of_another_version_is_not_gone_on_with(store: tuple[Any, Faults]) -> None:

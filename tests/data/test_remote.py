@@ -5,12 +5,14 @@ import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import ClassVar
 
 import fsspec
 import pytest
 
 from trainwright.data.media import open_media
 from trainwright.data.open import open_table
+from trainwright.data.remote_http import fetch_http
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
 from trainwright.reporting.language import said
@@ -22,6 +24,8 @@ CSV = b"a,b\n1,2\n3,4\n"
 class Handler(BaseHTTPRequestHandler):
     served = 0
     tag = "1"
+    other = ""
+    passwords: ClassVar[list[str | None]] = []
 
     def do_GET(self) -> None:
         path = self.path.partition("?")[0]
@@ -33,6 +37,14 @@ class Handler(BaseHTTPRequestHandler):
             return
         if path == "/slow.bin":
             time.sleep(3)
+        if path in {"/elsewhere.csv", "/here.csv"}:
+            host = Handler.other if path == "/elsewhere.csv" else self.headers["Host"]
+            self.send_response(302)
+            self.send_header("Location", f"http://{host}/seen.csv")
+            self.end_headers()
+            return
+        if path == "/seen.csv":
+            Handler.passwords.append(self.headers["Authorization"])
         if path == "/local":
             self.send_response(302)
             self.send_header("Location", "file:///etc/passwd")
@@ -84,6 +96,28 @@ def cached_files() -> dict[Path, int]:
 
     root = Path(os.environ["TRAINWRIGHT_CACHE"]) / "downloads"
     return {path: path.stat().st_ino for path in root.rglob("*.csv")}
+
+
+def test_a_password_is_for_the_server_that_it_was_given_for(server: str) -> None:
+    guarded = server.replace("http://", "http://me:pw@")
+    with Server(("127.0.0.1", 0), Handler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        Handler.other = f"127.0.0.1:{other.server_address[1]}"
+        for path in ("here.csv", "elsewhere.csv"):
+            open_table(DataSettings(path=f"{guarded}/{path}"))
+        other.shutdown()
+    assert Handler.passwords == ["Basic bWU6cHc=", None]
+
+
+def test_what_has_no_version_is_fetched_each_time_and_read_on(server: str) -> None:
+    first = fetch_http(f"{server}/untagged.csv")
+    second = fetch_http(f"{server}/untagged.csv")
+    assert first != second
+    assert first.read_bytes() == second.read_bytes() == CSV
+
+
+def test_a_file_called_as_the_mark_of_a_download_is_read(server: str) -> None:
+    assert fetch_http(f"{server}/fetched.json").read_bytes() == CSV
 
 
 def test_what_has_not_changed_is_not_fetched_again(server: str) -> None:

@@ -337,6 +337,36 @@ def test_a_clock_that_jumps_changes_nothing(
     assert "Infinity" not in (jumped.path / "evaluation.json").read_text()
 
 
+def test_a_cache_that_a_power_cut_has_damaged_is_made_anew(
+    rows: pl.DataFrame, quick: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRAINWRIGHT_CACHE", str(tmp_path / "cache"))
+    rows.write_csv(tmp_path / "flats.csv")
+
+    def train(place: str) -> tw.Run:
+        data = str(tmp_path / "flats.csv")
+        return tw.train(data, target="grade", budget="3 steps", settings=quick, run=tmp_path / place)
+
+    first = train("first")
+    (transforms,) = (tmp_path / "cache" / "encoded").glob("*/transforms.safetensors")
+    transforms.write_bytes(bytes(100))
+    assert train("second").metrics == first.metrics
+    assert transforms.read_bytes() != bytes(100)
+
+
+@pytest.mark.parametrize("kind", ["text", "sequence"])
+def test_a_column_called_as_the_table_is_asked_to_be_renamed(
+    rows: pl.DataFrame, quick: dict[str, Any], tmp_path: Path, kind: str
+) -> None:
+    frame = rows.rename({"note": "table"})
+    if kind == "sequence":
+        frame = frame.with_columns(pl.col("table").fill_null("").str.split(" "))
+    settings = {**quick, "inputs": {"table": kind, "size": "number"}}
+    with pytest.raises(UserError, match="cannot be called 'table'"):
+        tw.train(frame, target="grade", budget="3 steps", settings=settings, run=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_picture_that_vanishes_on_the_way_is_set_aside(
     quick: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

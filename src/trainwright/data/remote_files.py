@@ -63,7 +63,7 @@ def fetch_files(url: str) -> Path:
                     write_json(marker, {"url": name})
     prune(folder)
     folder.touch()
-    return next(content.iterdir()) if is_one else content
+    return target_of(content, next(iter(found)), base) if is_one else content
 
 
 def _key(url: str, found: Entries) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import secrets
 import urllib.error
 import urllib.request
 from base64 import b64encode
@@ -18,7 +19,11 @@ from trainwright.data.urls import has_password, public_name
 from trainwright.foundation.errors import DataError, UserError
 from trainwright.foundation.hashing import json_hash
 from trainwright.foundation.leases import use
+from trainwright.foundation.locks import locked
 from trainwright.foundation.paths import cache_folder, whole_folder, write_json
+
+_MARK = "fetched.json"
+"""Says that a download is whole."""
 
 
 def fetch_http(url: str) -> Path:
@@ -32,13 +37,21 @@ def fetch_http(url: str) -> Path:
         version = headers.get("ETag") or headers.get("Last-Modified")
         size = int(headers["Content-Length"]) if (headers.get("Content-Length") or "").isdigit() else None
         name = PurePosixPath(unquote(urlsplit(url).path)).name or "download"
-        folder = cache_folder("downloads") / json_hash([url, version, size])
+        # Without a version each download is one of its own: a run may still read the one before.
+        key = json_hash([url, version or secrets.token_hex(8), size])
+        folder = cache_folder("downloads") / key
         path = folder / _safe(name)
         use(folder)
-        if version is None or not (folder / "fetched.json").exists():
-            with whole_folder(folder) as scratch:
-                save(answer, scratch / path.name, url, size)
-                write_json(scratch / "fetched.json", {"url": public_name(url), "version": version})
+        with locked(
+            folder.with_name(f".{key}.lock"),
+            busy=f"another process is fetching {public_name(url)}",
+            fix="wait for it",
+            wait=lambda _: None,
+        ):
+            if not (folder / _MARK).exists():
+                with whole_folder(folder) as scratch:
+                    save(answer, scratch / path.name, url, size)
+                    write_json(scratch / _MARK, {"url": public_name(url), "version": version})
     prune(folder)
     folder.touch()
     return path
@@ -54,7 +67,7 @@ def opened_http(url: str, timeout: float) -> Iterator[Any]:
     name = public_name(url)
     try:
         request = _request(url)
-        with urllib.request.urlopen(request, timeout=timeout) as answer:
+        with urllib.request.build_opener(_Redirects).open(request, timeout=timeout) as answer:
             yield answer
     except UserError:  # which is a ValueError too
         raise
@@ -76,6 +89,19 @@ def opened_http(url: str, timeout: float) -> Iterator[Any]:
         raise DataError(f"the address cannot be used ({error})", where=name, fix="check it") from error
 
 
+class _Redirects(urllib.request.HTTPRedirectHandler):
+    """Follows redirects; a password is for the server that it was given for, and for no other."""
+
+    def redirect_request(
+        self, req: urllib.request.Request, fp: Any, code: int, msg: str, headers: Any, newurl: str
+    ) -> urllib.request.Request | None:
+        """Return the next request."""
+        following = super().redirect_request(req, fp, code, msg, headers, newurl)
+        if following is not None and urlsplit(newurl)[:2] != urlsplit(req.full_url)[:2]:
+            following.remove_header("Authorization")
+        return following
+
+
 def _request(url: str) -> urllib.request.Request:
     headers = {"User-Agent": "trainwright"}
     parts = urlsplit(url)
@@ -87,4 +113,4 @@ def _request(url: str) -> urllib.request.Request:
 
 
 def _safe(name: str) -> str:
-    return name if name not in {"", ".", ".."} and "\0" not in name else "download"
+    return name if name not in {"", ".", "..", _MARK} and "\0" not in name else "download"

@@ -27,7 +27,7 @@ def holds_samples(path: Path) -> bool:
     if path.suffix.lower() != ".tar":
         return False
     try:
-        with tarfile.open(path, "r|") as archive:
+        with tarfile.open(path, "r|", errors="replace") as archive:
             names = [member.name for member in islice(archive, _LOOKED_AT) if member.isreg()]
     except (tarfile.TarError, OSError, EOFError):
         return False
@@ -43,7 +43,7 @@ def read_samples(path: Path) -> Iterator[tuple[str, Sample | str, int]]:
     Raises:
         tarfile.TarError, EOFError, OSError: the file is cut off or damaged.
     """
-    with tarfile.open(path, "r|") as archive:
+    with tarfile.open(path, "r|", errors="replace") as archive:
         stem: str | None = None
         sample: Sample | str = {}
         size = 0
@@ -67,8 +67,11 @@ def read_samples(path: Path) -> Iterator[tuple[str, Sample | str, int]]:
                 raise EOFError
             size += member.size
             sample = _with(sample, ending, content)
-        if path.stat().st_size - archive.offset < tarfile.BLOCKSIZE:
-            raise EOFError  # the block of zeros that ends every tar file is not there
+        with path.open("rb") as raw:
+            raw.seek(archive.offset)
+            # tarfile takes a damaged header for the end; at the true one there is a block of zeros.
+            if raw.read(tarfile.BLOCKSIZE) != bytes(tarfile.BLOCKSIZE):
+                raise EOFError
         if stem is not None:
             yield stem, sample, size
 
@@ -90,9 +93,9 @@ def _values(ending: str, content: bytes) -> Sample | str:
     try:
         if kind == "json":
             value = json.loads(content)
-            if isinstance(value, dict):
-                return value
-            return {ending: json.dumps(value, ensure_ascii=False)}
+            text = json.dumps(value, ensure_ascii=False)
+            text.encode()  # half a surrogate pair is no text
+            return value if isinstance(value, dict) else {ending: text}
         if kind in _TEXTS:
             return {ending: content.decode("utf-8").strip()}
     except (ValueError, RecursionError):

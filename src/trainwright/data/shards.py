@@ -81,7 +81,8 @@ def fetch_shards(files: Any, found: Entries, base: str, content: Path, *, url: s
                 return
             if entry.get("size") is None:
                 with within(patience.STALL_SECONDS, partial(files.open, name, "rb")) as stream:
-                    save(Patient(stream), target, url, None)
+                    save(Patient(stream), part_of(target), url, None)  # `target` may be linked to another
+                part_of(target).replace(target)
                 return
             download(
                 read,
@@ -165,6 +166,7 @@ def _take(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     try:
         os.link(source, target)
+        part_of(target).unlink(missing_ok=True)
     except FileNotFoundError:
         with suppress(FileNotFoundError):
             if part_of(source).stat().st_size > arrived(target):

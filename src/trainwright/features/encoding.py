@@ -24,7 +24,7 @@ from trainwright.features.base import (
     Modality,
     check_options,
 )
-from trainwright.foundation.errors import ModelFolderError
+from trainwright.foundation.errors import ModelFolderError, RecipeError
 from trainwright.foundation.hashing import json_hash
 from trainwright.foundation.paths import write_json
 from trainwright.foundation.random import numpy_stream
@@ -66,9 +66,19 @@ class Encoding:
     Args:
         inputs: transform of each input column.
         targets: transform of each target column.
+
+    Raises:
+        RecipeError: a column is called as all table columns together are.
     """
 
     def __init__(self, inputs: Mapping[str, Feature], targets: Mapping[str, Feature]) -> None:
+        if TABLE in inputs and inputs[TABLE].modality != TABLE:
+            raise RecipeError(
+                f"a column of type {inputs[TABLE].type} cannot be called '{TABLE}', as all numbers and "
+                "categories together are",
+                where="inputs",
+                fix="rename it in the data",
+            )
         self.inputs = dict(inputs)
         self.targets = dict(targets)
 
@@ -212,6 +222,7 @@ class Encoding:
         Raises:
             ModelFolderError: a file is missing, damaged or names an unknown feature type.
         """
+        from safetensors import SafetensorError
         from safetensors.numpy import load_file
 
         try:
@@ -231,7 +242,7 @@ class Encoding:
                     }
                     feature.load(entry["state"], mine)
                     loaded[role][entry["name"]] = feature
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, SafetensorError) as error:
             raise ModelFolderError(
                 f"the transforms cannot be read ({error})",
                 where=str(folder),

@@ -43,5 +43,7 @@ def _glibc() -> ctypes.CDLL | None:
 
 
 def _set(library: ctypes.CDLL, values: tuple[int, int]) -> None:
-    for parameter, value in zip((_TRIM_THRESHOLD, _MMAP_THRESHOLD), values, strict=True):
-        library.mallopt(parameter, value)
+    trim, mapped = values
+    library.mallopt(_TRIM_THRESHOLD, trim)
+    if not library.mallopt(_MMAP_THRESHOLD, mapped):  # more than glibc before 2.35 takes
+        library.mallopt(_MMAP_THRESHOLD, _USUAL[1])

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 import time
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 from pydantic import ValidationError
 
+from trainwright.data.cache import prune
 from trainwright.data.encoded import Array, EncodedRows, joined, open_encoded
 from trainwright.data.infer import infer_schema
 from trainwright.data.open import open_table
@@ -25,8 +26,9 @@ from trainwright.data.table import Quarantined, Table
 from trainwright.features.base import FEATURES, Context, Feature, check_options
 from trainwright.features.encoding import Encoding
 from trainwright.foundation.devices import num_cpus
-from trainwright.foundation.errors import DataError
+from trainwright.foundation.errors import DataError, ModelFolderError
 from trainwright.foundation.hashing import json_hash
+from trainwright.foundation.leases import use
 from trainwright.foundation.locks import locked
 from trainwright.foundation.paths import cache_folder, whole_folder, write_atomic
 from trainwright.recipe.explain import explain
@@ -39,9 +41,6 @@ _FORMAT = 4
 
 _IN_MEMORY_BYTES = 768 * 2**20
 """Encoded rows up to this size are read into memory: gathering a batch from there is the fastest."""
-
-_CACHE_BYTES = 50 * 2**30
-"""The oldest encoded tables are removed beyond this."""
 
 
 @dataclass
@@ -131,18 +130,29 @@ def encode(
     folder = cache_folder("encoded") / key
     lock = folder.with_name(f".{key}.lock")
     # Two runs on the same data: the second waits and finds it done.
+    use(folder)
     with locked(lock, busy="the same data is being encoded", fix="wait for it", wait=lambda _: None):
-        cached = (folder / "complete").exists()
-        if cached:
-            encoding = Encoding.load(folder)
+        known = _known(folder)
+        cached = known is not None
+        if known is not None:
+            encoding = known
         else:
             encoding.fit(table, training, context)
             with whole_folder(folder, durable=False) as scratch:
                 encoding.save(scratch)
                 encoding.encode_to(scratch, table, context)
                 write_atomic(scratch / "complete", "")
-            _prune(folder)
+            prune(folder)
+        folder.touch()
         return encoding, open_encoded(folder).in_memory(_IN_MEMORY_BYTES), cached
+
+
+def _known(folder: Path) -> Encoding | None:
+    """Return the transforms of an earlier run; None where there are none, or a power cut has damaged them."""
+    if (folder / "complete").exists():
+        with suppress(ModelFolderError):
+            return Encoding.load(folder)
+    return None
 
 
 def _media_stamp(table: Table, schema: Schema) -> str:
@@ -255,20 +265,3 @@ def _check_quarantine(quarantined: list[Quarantined], table: Table, limit: float
         where=table.name,
         fix=f"mend them, or raise data.quarantine_limit above {limit:g}",
     )
-
-
-def _prune(newest: Path) -> None:
-    """Remove the encoded tables that were made longest ago, beyond the size limit."""
-    folders = sorted(
-        (path for path in newest.parent.iterdir() if path != newest and path.is_dir()),
-        key=lambda path: -path.stat().st_mtime,
-    )
-    total = _size(newest)
-    for folder in folders:
-        total += _size(folder)
-        if total > _CACHE_BYTES:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _size(folder: Path) -> int:
-    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())

@@ -60,6 +60,23 @@ def test_one_that_is_cut_off_is_said(tmp_path: Path) -> None:
         open_table(DataSettings(path=str(whole)))
 
 
+def test_a_header_that_is_damaged_is_not_taken_for_the_end(tmp_path: Path) -> None:
+    whole = tar(tmp_path / "s.tar", {f"{n}.{end}": b"x" * 100 for n in range(9) for end in ("jpg", "cls")})
+    content = bytearray(whole.read_bytes())
+    content[10 * tarfile.BLOCKSIZE] ^= 1  # the name of the sixth file: its checksum does not fit any more
+    whole.write_bytes(content)
+    with pytest.raises(DataError, match="damaged"):
+        open_table(DataSettings(path=str(whole)))
+
+
+def test_half_a_character_is_set_aside(tmp_path: Path) -> None:
+    files = {f"{number}.{ending}": b"0" for number in range(9) for ending in ("jpg", "cls")}
+    files |= {"9.jpg": b"0", "9.json": b'{"caption": "\\ud83d"}'}
+    table = open_table(DataSettings(path=str(tar(tmp_path / "s.tar", files))))
+    assert table.num_rows == 9
+    assert [row.position for row in table.quarantined] == [9]
+
+
 @pytest.mark.parametrize("named", ["", "/*.tar", "/part-{0..2}.tar"])
 def test_shards_of_a_folder_a_pattern_or_a_range_are_one_table(tmp_path: Path, named: str) -> None:
     for shard in range(3):
