@@ -9,11 +9,17 @@ from pathlib import Path
 import hypothesis
 import pytest
 
+from trainwright.foundation.devices import num_cpus
+
 # A busy machine is no failure. What lands is checked with the same examples every time; new ones are looked
 # for wherever people work.
 hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# Workers share the cores: threads of one that wait for a core of another make everything several times as slow.
+if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cpus() // workers)))
 
 _SHARED = Path(__file__).resolve().parents[1].parent / "shared" / "data"
 

@@ -503,7 +503,8 @@ def test_a_disk_that_is_full_for_the_cache(
     where = _refused_as_full(shell, "train", data, "-t", "churn", "--quiet", *QUICK)
     assert str(tmp_path / "cache") in where
     assert names(shell.folder) == before
-    assert not [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    left = [path for path in (tmp_path / "cache").rglob("*") if path.is_file()]
+    assert {path.parent.name for path in left} <= {"in-use"}  # what this process uses
 
 
 def test_a_disk_that_is_full_for_checkpoints(

@@ -187,17 +187,17 @@ def test_a_sharded_model_ends_as_one_process_has_it(
 def test_a_sharded_checkpoint_goes_on_with_any_number_of_processes_and_unsharded(tmp_path: Path) -> None:
     expected, _ = alone(tmp_path / "one", ema=0.9)
     folder, settings = tmp_path / "many", {"ema": 0.9}
-    sizes = [(2, True), (3, True), (2, False), (2, True)]
+    sizes = [(3, True), (2, False), (2, True)]
     for number, (size, sharded) in enumerate(sizes):
         reason, step, _ = train(folder, size, settings, no_dropout=True, sharded=sharded, stop_at=10, stops=0)
         assert (reason, step) == ("interrupted", 10 * (number + 1))
-    files = sorted(path.name for path in (folder / "checkpoints" / "step-000000040").iterdir())
+    files = sorted(path.name for path in (folder / "checkpoints" / "step-000000030").iterdir())
     assert files[:-1] == [f"shard-0000{rank}-model-00001-of-00001.safetensors" for rank in (1, 2)]
     assert files[-1] == "state.json"
     assert len(list((folder / "checkpoints").iterdir())) == 2
     net, outcome, events = run(folder, replace(SETTINGS, **settings), no_dropout=True)
     assert outcome.reason == "finished"
-    assert [event["step"] for event in events if event["kind"] == "resume"] == [10, 20, 30, 40]
+    assert [event["step"] for event in events if event["kind"] == "resume"] == [10, 20, 30]
     close(list(dict(sorted(net.state_dict().items())).values()), expected)
 
 
@@ -210,8 +210,8 @@ def test_a_sharded_checkpoint_that_was_changed_is_passed_over(tmp_path: Path) ->
     content = bytearray(newest.read_bytes())
     content[-1] ^= 1
     newest.write_bytes(content)
-    reason, _, found = train(folder, 3, no_dropout=True, sharded=True)
-    assert reason == "finished"
-    close(found, expected)
-    refused = [event for event in read_events(folder / "events.jsonl") if event["kind"] == "refused"]
+    net, outcome, events = run(folder, SETTINGS, no_dropout=True)
+    assert outcome.reason == "finished"
+    close(list(dict(sorted(net.state_dict().items())).values()), expected)
+    refused = [event for event in events if event["kind"] == "refused"]
     assert [event["checkpoint"] for event in refused] == ["step-000000020"]
