@@ -17,7 +17,7 @@ hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
 
-# Workers share the cores: threads of one that wait for a core of another make everything several times as slow.
+# Workers share the cores: threads of one that wait for a core of another make all of them slow.
 if workers := int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "0")):
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, num_cpus() // workers)))
 
