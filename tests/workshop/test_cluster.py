@@ -287,7 +287,7 @@ def test_ctrl_c_keeps_the_model_and_the_run_goes_on(data: str, plain: dict[str, 
     assert sorted(path.name for path in tmp_path.iterdir()) == ["one", "two"]
     made = tw.resume(run, on=module.LOCAL)
     close(one, made)
-    assert steps_of(made) == list(range(1, _LONG + 1))
+    assert steps_of(made) == [1, *range(10, _LONG + 1, 10)]  # what is logged
 
 
 @pytest.mark.slow
@@ -299,5 +299,5 @@ def test_a_second_ctrl_c_ends_it_now(data: str, plain: dict[str, Any], tmp_path:
     _, error = running.communicate(timeout=60)
     assert running.returncode == 130
     assert "Rows: 192 training" in error and _STOPPING in error
-    assert not (tmp_path / "two" / "evaluation.json").exists()
+    assert "Stopped early" not in error and "report.html" not in error  # nobody has waited for them
     assert not list(tmp_path.glob("*.job"))
