@@ -7,7 +7,6 @@ as fast as tokenising every row.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ import numpy.typing as npt
 import polars as pl
 
 from trainwright.data.encoded import Ragged
-from trainwright.features.pieces import PATTERN, Pieces, cut
+from trainwright.features.pieces import PATTERN, cut
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -96,11 +95,10 @@ class KnownPieces:
 
     Args:
         tokenizer: gives the tokens of a piece that is new.
-        cut: how texts are cut so that the tokens of a text are those of its pieces.
     """
 
-    def __init__(self, tokenizer: Tokenizer, cut: Callable[[pl.Series], Pieces] = cut) -> None:
-        self._tokenizer, self._cut = tokenizer, cut
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
         self._pieces = pl.DataFrame(schema={"piece": pl.String, "at": pl.Int64})
         self._tokens = _NONE
         self._lock = threading.Lock()
@@ -110,7 +108,7 @@ class KnownPieces:
         return _end_to_end([self._encode(part) for part in in_batches(texts)])
 
     def _encode(self, texts: pl.Series) -> Ragged:
-        pieces = self._cut(texts)
+        pieces = cut(texts)
         tokens = self._tokens_of(pieces.different).take(pieces.place)
         return Ragged(tokens.values, tokens.offsets[pieces.offsets])
 
