@@ -96,8 +96,8 @@ def main() -> None:
         }
         if words.test:
             test = rows(pl.read_csv(words.test, infer_schema=False))
-            scores = trainer.predict(test).predictions
-            found["accuracy"] = float(np.mean(scores.argmax(1) == [row["labels"] for row in test]))
+            judged = trainer.predict(test)  # whose order is not that of the rows, where they are grouped
+            found["accuracy"] = float(np.mean(judged.predictions.argmax(1) == judged.label_ids))
     print(json.dumps(found))
 
 
