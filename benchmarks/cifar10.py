@@ -118,7 +118,7 @@ def resolved(folder: Path, words: argparse.Namespace) -> list[str]:
     """Return what the peers are told, from a recipe that was resolved and not run."""
     from trainwright.workshop.ask import ask_recipe
     from trainwright.workshop.prepare import prepare
-    from trainwright.workshop.train import _make_job
+    from trainwright.workshop.table_job import table_job
 
     asked, frame, base = ask_recipe(
         str(folder / "train.parquet"),
@@ -128,7 +128,7 @@ def resolved(folder: Path, words: argparse.Namespace) -> list[str]:
         seed=0,
         settings=settings(folder, words.size),
     )
-    recipe = _make_job(prepare(asked, frame, base=base, cache=False)).recipe
+    recipe = table_job(prepare(asked, frame, base=base, cache=False)).recipe
     widths = recipe.model.encoders["image"].options["channels"]
     training = recipe.training
     return [

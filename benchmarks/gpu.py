@@ -45,7 +45,7 @@ def job_of(data: Any, target: str, settings: dict[str, Any], budget: str = "1_00
     from trainwright.foundation.random import stream_seed
     from trainwright.workshop.ask import ask_recipe
     from trainwright.workshop.prepare import prepare
-    from trainwright.workshop.train import _make_job
+    from trainwright.workshop.table_job import table_job
 
     quick = {"evaluation.baselines": False, "training.early_stopping": 0}
     asked, frame, base = ask_recipe(
@@ -53,7 +53,7 @@ def job_of(data: Any, target: str, settings: dict[str, Any], budget: str = "1_00
     )
     prepared = prepare(asked, frame, base=base, cache=False)
     torch.manual_seed(stream_seed(0, "model"))
-    return _make_job(prepared)
+    return table_job(prepared)
 
 
 def trainer_of(job: Any) -> Any:
@@ -61,10 +61,9 @@ def trainer_of(job: Any) -> Any:
     import torch
 
     from trainwright.foundation.random import stream_seed
-    from trainwright.workshop.train import _trainer
 
     torch.manual_seed(stream_seed(0, "training"))
-    return _trainer(job, None, _say_notes, lambda: False)
+    return job.trainer(events=_say_notes)
 
 
 def _say_notes(kind: str, **values: Any) -> None:

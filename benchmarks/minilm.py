@@ -32,7 +32,7 @@ def step_rate(name: str, steps: int) -> dict[str, Any]:
     """Time steps of our loop, as a default recipe sets it up."""
     from trainwright.workshop.ask import ask_recipe
     from trainwright.workshop.prepare import prepare
-    from trainwright.workshop.train import _make_job, _trainer
+    from trainwright.workshop.table_job import table_job
 
     asked, frame, base = ask_recipe(
         str(pairs.DATA / name / FILES[name]),
@@ -42,8 +42,8 @@ def step_rate(name: str, steps: int) -> dict[str, Any]:
         seed=0,
         settings={"inputs.text": "text", "model.name": "pretrained", "model.checkpoint": minilm()},
     )
-    job = _make_job(prepare(asked, frame, base=base, cache=False))
-    times = _trainer(job, None, lambda *_, **__: None, lambda: False).time_steps()
+    job = table_job(prepare(asked, frame, base=base, cache=False))
+    times = job.trainer().time_steps()
     taken = [next(times) for _ in range(WARM_UP + steps)][WARM_UP:]
     batch = job.recipe.training.batch or 1
     settings = job.recipe.training

@@ -108,7 +108,8 @@ def test_an_unreadable_file_is_one_sentence(folder: Path) -> None:
 
 
 def test_every_format_of_the_recipe_is_there() -> None:
-    assert set(SOURCES) == {"arrow", "csv", "excel", "folder", "hub", "jsonl", "npz", "parquet", "sql", "tar"}
+    known = {"arrow", "csv", "excel", "folder", "hub", "jsonl", "npz", "parquet", "sql", "tar", "text"}
+    assert set(SOURCES) == known
 
 
 def test_real_tables_open(shared_data: Path) -> None:

@@ -65,7 +65,7 @@ MISTAKES = [
     (HEAD + "modle: {}\n", "3:1", "there is no key 'modle' in a recipe; did you mean 'model'?"),
     (HEAD + "model:\n  siez: tiny\n", "4:3", "there is no key 'siez' under model; did you mean 'size'?"),
     (HEAD + "budget: 20m\n", "3:1", "write training.budget: it belongs under 'training'"),
-    (HEAD + "zzz: 1\n", "3:1", "choose one of: data, inputs, targets, split, model, training"),
+    (HEAD + "zzz: 1\n", "3:1", "choose one of: data, inputs, targets, task, split, model, language"),
     ("data: {pth: a}\ntargets: {y: text}\n", "1:8", "there is no key 'pth' under data; did you mean 'path'?"),
     # missing and empty
     ("targets: {y: text}\n", "1:1", "data is missing; add it: where the rows come from."),

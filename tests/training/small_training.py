@@ -45,11 +45,16 @@ class Squares:
 
 
 class Rows:
+    unit = "rows"
+
     def __init__(self, batch: int) -> None:
-        self.size = batch
+        self.most = batch
 
     def plan(self, epoch: int) -> BatchPlan:
-        return plan_batches(80, batch=self.size, seed=3, epoch=epoch)
+        return plan_batches(80, batch=self.most, seed=3, epoch=epoch)
+
+    def size(self, rows: np.ndarray[Any, Any]) -> int:
+        return len(rows)
 
     def batch(self, rows: np.ndarray[Any, Any]) -> Batch:
         return ROWS.batch(rows)

@@ -129,7 +129,7 @@ def test_kernels_are_flattened() -> None:
 
 
 def test_loss_falls_further_than_adamws_at_the_rates_of_a_recipe() -> None:
-    from trainwright.workshop.choices import _RATE_FACTORS
+    from trainwright.workshop.choices import RATE_FACTORS
 
     def ends(name: str, seed: int) -> float:
         torch.manual_seed(seed)
@@ -142,7 +142,7 @@ def test_loss_falls_further_than_adamws_at_the_rates_of_a_recipe() -> None:
             rows = torch.randint(512, (64,))
             loss = (model(inputs[rows]) - target[rows]).square().mean()
             loss.backward()
-            rule.step(0.003 * _RATE_FACTORS[name] * (1 - step / 300))
+            rule.step(0.003 * RATE_FACTORS[name] * (1 - step / 300))
             rule.zero_grad()
         return float((model(inputs) - target).square().mean().detach())
 

@@ -122,6 +122,8 @@ TARGETS: dict[str, tuple[str, dict[str, Any], Tensor]] = {
 class Rows:
     """The same four rows, on the device."""
 
+    unit = "rows"
+
     def __init__(self, modalities: tuple[str, ...]) -> None:
         fields = {m: inputs_of(m, 4) for m in modalities}
         inputs = {f"{m}.{name}": tensor for m, named in fields.items() for name, tensor in named.items()}
@@ -133,6 +135,9 @@ class Rows:
 
     def batch(self, rows: Array) -> Batch:
         return self.made
+
+    def size(self, rows: Array) -> int:
+        return len(rows)
 
 
 def trainer(

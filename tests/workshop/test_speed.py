@@ -96,7 +96,7 @@ def test_rows_read_from_the_disk_give_the_same_weights(
         return asked[-1]
 
     monkeypatch.setattr("trainwright.workshop.prepare._IN_MEMORY_BYTES", 0)
-    monkeypatch.setattr("trainwright.workshop.train.ahead_of", ahead_of)
+    monkeypatch.setattr("trainwright.workshop.table_job.ahead_of", ahead_of)
     mapped = tw.train(rows, target="grade", budget="20 steps", settings=quick, run=tmp_path / "mapped")
     assert set(asked) == {2}  # a thread has made the batches
     assert weights(mapped) == weights(run)
@@ -113,7 +113,7 @@ def test_rows_on_the_device_give_the_same_weights(
 ) -> None:
     from trainwright.data.resident import on_device
 
-    monkeypatch.setattr("trainwright.workshop.train.resident", on_device)
+    monkeypatch.setattr("trainwright.workshop.table_job.resident", on_device)
     there = tw.train(rows, target="grade", budget="20 steps", settings=quick, run=tmp_path / "there")
     assert weights(there) == weights(run)
     assert there.metrics == run.metrics

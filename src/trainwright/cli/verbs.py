@@ -72,10 +72,14 @@ def train(
         typer.Argument(metavar="DATA", help="File, folder, glob, archive, URL, or a recipe ending in .yaml."),
     ],
     target: TargetOption = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help="Of a language model: causal-lm, masked-lm, chat, preference, …"),
+    ] = None,
     run: RunOption = None,
     budget: Annotated[
         str | None,
-        typer.Option(metavar="BUDGET", help="When to stop: 20m, '10 epochs' or 5_000steps."),
+        typer.Option(metavar="BUDGET", help="When to stop: 20m, '10 epochs', 5_000steps or 2e9tokens."),
     ] = None,
     seed: SeedOption = None,
     set_: Annotated[
@@ -96,6 +100,7 @@ def train(
     made = verb(
         data,
         target=target,
+        task=task,
         run=run,
         budget=budget,
         seed=seed,

@@ -30,6 +30,8 @@ _FORMAT = 1
 """Version of the cached tables; raised when reading changes."""
 
 _VIEW_BYTES = 16
+_GROUP_BYTES = 128 * 2**20
+"""Rows that are whole documents fill a row group long before there are many of them."""
 
 _MOST_SET_ASIDE = 1_000_000
 """Broken rows beyond this stop the reading: the source is not what it seems to be."""
@@ -213,7 +215,7 @@ class _Writer:
         self._path = path
         self._file: Any = None
         self._held: list[pl.DataFrame] = []
-        self._num_held = 0
+        self._num_held = self._bytes_held = 0
         self._fingerprint = Fingerprint()
 
     @property
@@ -224,7 +226,8 @@ class _Writer:
         self._fingerprint.update(frame)
         self._held.append(frame)
         self._num_held += len(frame)
-        if self._num_held >= CHUNK_ROWS:
+        self._bytes_held += bytes_in_memory(frame)
+        if self._num_held >= CHUNK_ROWS or self._bytes_held >= _GROUP_BYTES:
             self._flush()
 
     def _flush(self) -> None:
@@ -234,7 +237,7 @@ class _Writer:
         if self._file is None:
             self._file = pq.ParquetWriter(self._path, table.schema, compression="lz4")
         self._file.write_table(table, row_group_size=CHUNK_ROWS)
-        self._held, self._num_held = [], 0
+        self._held, self._num_held, self._bytes_held = [], 0, 0
 
     def close(self) -> None:
         if self._held:

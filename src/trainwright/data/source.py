@@ -98,7 +98,8 @@ def open_place(place: Place, settings: DataSettings, memory: Memory) -> Table:
         DataError: it cannot be read, or its format is not known.
     """
     if place.path.is_dir():
-        return SOURCES["folder"].open(place, settings, memory)
+        word = "text" if settings.format == "text" else "folder"
+        return SOURCES[word].open(place, settings, memory)
     head = read_head(place)
     if not head.strip(b" \t\r\n\xef\xbb\xbf"):
         raise DataError("the file is empty", where=place.name, fix="give a file with rows")

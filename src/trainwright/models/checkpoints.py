@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from trainwright.foundation.checkpoints import checkpoint_folder, has_safetensors
+from trainwright.foundation.checkpoints import checkpoint_folder, has_safetensors, quiet
 from trainwright.foundation.errors import RecipeError
 
 _PROCESSOR_KEYS = ("image_mean", "image_std", "sampling_rate", "do_normalize")
@@ -57,7 +55,7 @@ def load(name: str) -> Checkpoint:
     """
     folder = checkpoint_folder(name)
     has_safetensors(folder, name)
-    with _quiet():
+    with quiet():
         from transformers import AutoConfig, AutoModel
 
         try:
@@ -93,7 +91,7 @@ def build(config: dict[str, Any]) -> Checkpoint:
     from transformers import AutoConfig, AutoModel
 
     shape = dict(config["shape"])
-    with _quiet():
+    with quiet():
         model = AutoModel.from_config(
             AutoConfig.for_model(**shape), trust_remote_code=False, dtype=torch.float32
         )
@@ -134,19 +132,3 @@ def _processor(folder: Path) -> dict[str, Any]:
     file = folder / "preprocessor_config.json"
     settings = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else {}
     return {key: settings[key] for key in _PROCESSOR_KEYS if key in settings}
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep transformers' bars and reports off the terminal; what matters in them is checked."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -40,6 +40,8 @@ class MultimodalModel(nn.Module):
         members: ensemble members of the outputs, those of one view of the inputs after those of another.
         views: views of the inputs (see `Fusion`).
         learning_rate: a good AdamW peak for its most delicate part; `parameter_groups` scales the others.
+        ragged: whether rows have different lengths.
+        packs: whether rows may be read end to end.
     """
 
     def __init__(
@@ -62,6 +64,9 @@ class MultimodalModel(nn.Module):
         self.views = fusion.views
         self.members = max(encoder.members for encoder in encoders.values()) * self.views
         self.learning_rate = min(encoder.learning_rate for encoder in encoders.values())
+        kinds = {group.modality for group in self.groups}
+        self.ragged = bool(kinds & {"text", "audio", "sequence"})
+        self.packs = "text" in kinds
 
     @classmethod
     def build(
@@ -159,6 +164,10 @@ class MultimodalModel(nn.Module):
         head = self.heads[self.targets.index(target)]
         assert isinstance(head, Head)
         head.set_bias(bias)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """Return the modules whose repeated blocks are compiled."""
+        return list(self.encoders)
 
     def unfreeze(self, progress: float) -> None:
         """Set which layers of pretrained encoders learn when this share (0 to 1) of training is done."""

@@ -37,8 +37,8 @@ def read_packed(model: Any, tokens: Tensor, packed: Packing, *, place_shift: int
         input_ids=tokens.unsqueeze(0),
         position_ids=(packed.position + place_shift).unsqueeze(0),
         packed=packed,
-    ).last_hidden_state
-    return states.squeeze(0)  # type: ignore[no-any-return]
+    )
+    return _states(states).squeeze(0)
 
 
 def read_padded(model: Any, tokens: Tensor, attended: Tensor) -> Tensor:
@@ -49,9 +49,14 @@ def read_padded(model: Any, tokens: Tensor, attended: Tensor) -> Tensor:
         tokens: ids [batch, time].
         attended: which of them are seen, bool [batch, time].
     """
-    if _attention_of(model) == _PACKED:
-        _use(model, _PADDED)
-    return model(input_ids=tokens, attention_mask=attended.long()).last_hidden_state  # type: ignore[no-any-return]
+    use_padded(model)
+    return _states(model(input_ids=tokens, attention_mask=attended.long()))
+
+
+def _states(found: Any) -> Tensor:
+    """Return the states that a model gave; one with a head gives what its output layer took, or logits."""
+    states = getattr(found, "last_hidden_state", None)
+    return found.logits if states is None else states  # type: ignore[no-any-return]
 
 
 @torch.no_grad()
@@ -95,6 +100,12 @@ def lighten(model: nn.Module) -> None:
 
 def _attention_of(model: Any) -> str | None:
     return getattr(model.config, "_attn_implementation", None)
+
+
+def use_padded(model: Any) -> None:
+    """Let a model read rows side by side, as it does by itself."""
+    if _attention_of(model) == _PACKED:
+        _use(model, _PADDED)
 
 
 def _use(model: Any, attention: str) -> None:

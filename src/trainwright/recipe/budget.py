@@ -14,13 +14,13 @@ from trainwright.foundation.errors import RecipeError
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 _PATTERN = re.compile(
-    r"\s*(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*(?P<unit>s|m|h|d|epochs?|steps?)\s*",
+    r"\s*(?P<number>[0-9][0-9_]*(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*(?P<unit>s|m|h|d|epochs?|steps?|tokens?)\s*",
     re.IGNORECASE,
 )
 # The same for editors: JSON Schema has neither named groups nor a switch for upper case.
 _SCHEMA_PATTERN = (
     r"^\s*[0-9][0-9_]*(\.[0-9]+)?([eE][+-]?[0-9]+)?"
-    r"\s*([smhdSMHD]|[eE][pP][oO][cC][hH][sS]?|[sS][tT][eE][pP][sS]?)\s*$"
+    r"\s*([smhdSMHD]|[eE][pP][oO][cC][hH][sS]?|[sS][tT][eE][pP][sS]?|[tT][oO][kK][eE][nN][sS]?)\s*$"
 )
 _FIX = "write a number and a unit, such as 20m, 10 epochs or 5_000 steps"
 
@@ -31,14 +31,15 @@ class Budget:
 
     Attributes:
         amount: how much, finite and greater than 0, in `unit`.
-        unit: "seconds", "epochs" (passes over the training rows) or "steps" (updates; a whole number).
+        unit: "seconds", "epochs" (passes over the training rows), "steps" (updates; a whole number) or
+            "tokens" (that a language model is trained on).
 
     Raises:
         RecipeError: the amount is none of these.
     """
 
     amount: float
-    unit: Literal["seconds", "epochs", "steps"]
+    unit: Literal["seconds", "epochs", "steps", "tokens"]
 
     def __post_init__(self) -> None:
         if not self.amount > 0:
@@ -50,7 +51,7 @@ class Budget:
 
     @classmethod
     def parse(cls, text: str) -> Budget:
-        """Read `60s`, `20m`, `2h`, `1d`, `10 epochs`, `10epochs` or `5_000 steps`.
+        """Read `60s`, `20m`, `2h`, `1d`, `10 epochs`, `10epochs`, `5_000 steps` or `2e9 tokens`.
 
         Raises:
             RecipeError: the text is no budget, or a budget of nothing.
@@ -61,7 +62,8 @@ class Budget:
         amount, unit = float(match["number"].replace("_", "")), match["unit"].lower()
         if unit in _SECONDS:
             return cls(amount * _SECONDS[unit], "seconds")
-        return cls(amount, "epochs" if unit.startswith("epoch") else "steps")
+        words: dict[str, Literal["epochs", "steps", "tokens"]] = {"e": "epochs", "s": "steps", "t": "tokens"}
+        return cls(amount, words[unit[0]])
 
     def __str__(self) -> str:
         """Return the text that `parse` reads back as an equal budget."""

@@ -15,6 +15,8 @@ from trainwright.recipe.budget import Budget
 from trainwright.recipe.shorthand import Shorthand
 
 Size = Literal["tiny", "small", "base", "large"]
+LanguageTask = Literal["causal-lm", "masked-lm", "chat", "sequence-to-sequence", "preference"]
+Sliver = Literal["full", "lora", "dora", "rslora", "ia3", "prompt", "prefix", "adapter"]
 Text = Annotated[str, Field(min_length=1)]
 # YAML and Python callers give lists; settings are frozen, so tuples are kept.
 Texts = Annotated[tuple[Text, ...], Strict(False)]
@@ -48,7 +50,8 @@ class DataSettings(Settings):
     )
     format: str = Field(
         default="auto",
-        description="csv, jsonl, parquet, arrow, excel, npz, sql, folder or hub; told by name and content.",
+        description="csv, jsonl, parquet, arrow, excel, npz, sql, folder, hub or text; told by name and "
+        "content.",
     )
     query: str | None = Field(default=None, description="SQL query, for a database URL.")
     delimiter: str | None = Field(default=None, description="CSV delimiter; sniffed from the first lines.")
@@ -150,10 +153,15 @@ class ModelSettings(Settings):
     name: Text = Field(
         default="auto",
         description="Encoder family for the inputs that have one of this name (tabm, resnet, transformer, "
-        "pretrained).",
+        "pretrained); of a language model gpt, bert or pretrained.",
     )
     checkpoint: str | None = Field(
-        default=None, description="Hugging Face name or local folder, for name: pretrained."
+        default=None,
+        description="Hugging Face name or local folder, for name: pretrained; of a language model also a "
+        "GGUF file.",
+    )
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of a language model's family: depth, width, heads, …"
     )
     encoders: Encoders = Field(
         default_factory=dict,
@@ -180,13 +188,15 @@ class TrainingSettings(Settings):
 
     budget: Budget | None = Field(
         default=None,
-        description="When to stop: 20m, 10 epochs or 5_000 steps; chosen by the data, and at most 8 minutes.",
+        description="When to stop: 20m, 10 epochs, 5_000 steps or, for a language model, 2e9 tokens; chosen "
+        "by the data, and at most 8 minutes.",
     )
     batch: int | None = Field(default=None, ge=1, description="Rows a step; chosen by the number of rows.")
     batch_tokens: int | None = Field(
         default=None,
         ge=1,
-        description="Tokens a step, padding counted, for inputs of different lengths; chosen by `batch`.",
+        description="Tokens a step, padding counted, for inputs of different lengths; chosen by `batch`. A "
+        "language model counts its steps in tokens alone.",
     )
     optimizer: Literal["adamw", "adam", "sgd", "rmsprop", "muon"] = Field(
         default="adamw",
@@ -274,6 +284,79 @@ class TrainingSettings(Settings):
     )
 
 
+class LanguageSettings(Settings):
+    """What a language model reads: where `task` is set, else without effect."""
+
+    format: Literal["auto", "text", "prompt", "alpaca", "sharegpt", "messages", "preference", "pairs"] = (
+        Field(
+            default="auto",
+            description="text, prompt (prompt, completion), alpaca (instruction, input, output), sharegpt "
+            "(conversations), messages, preference (chosen, rejected) or pairs (source, target); told by the "
+            "columns.",
+        )
+    )
+    columns: dict[str, Text] = Field(
+        default_factory=dict,
+        description="Column of the data for a name of the format, where it has another: {text: body}.",
+    )
+    tokenizer: Text = Field(
+        default="auto",
+        description="bpe, wordpiece or unigram, trained on the data; or the name or folder of a checkpoint "
+        "whose tokenizer is taken. auto: the checkpoint's own, else bpe, and for masked-lm wordpiece.",
+    )
+    vocabulary: int | None = Field(
+        default=None,
+        ge=2,
+        le=1_000_000,
+        description="Tokens of a tokenizer that is trained; chosen by the amount of text.",
+    )
+    context: int | None = Field(
+        default=None, ge=2, description="Most tokens of a training sample; chosen by model and data."
+    )
+    long: Literal["auto", "split", "truncate"] = Field(
+        default="auto",
+        description="What becomes of longer samples; auto splits texts and truncates conversations.",
+    )
+    template: Text = Field(
+        default="auto",
+        description="Chat template: the tokenizer's own, else chatml; or a file with a Jinja template.",
+    )
+    mask: float = Field(
+        default=0.15, gt=0, lt=1, description="Share of the tokens that masked-lm hides (Devlin et al. 2019)."
+    )
+    beta: float = Field(
+        default=0.1,
+        gt=0,
+        description="How strongly preference training is held to the model it starts from (Rafailov et al. "
+        "2023).",
+    )
+
+
+class TuningSettings(Settings):
+    """Which part of a pretrained language model learns. `tuning: lora` is short for `{method: lora}`."""
+
+    method: Sliver = Field(
+        default="full",
+        description="full; lora, dora, rslora, ia3, prompt, prefix (peft); adapter (Houlsby et al. 2019).",
+    )
+    targets: Text | Annotated[Texts, Field(min_length=1)] = Field(
+        default="auto",
+        description="Layers that get a sliver: attention, mlp, all (every linear layer), or names; auto: "
+        "all, for ia3 keys, values and the perceptron's output.",
+    )
+    rank: int = Field(default=16, ge=1, description="Rank of LoRA's matrices, or width of an adapter.")
+    alpha: float | None = Field(
+        default=None, gt=0, description="LoRA's scale is alpha / rank; twice the rank."
+    )
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="Dropout before LoRA's matrices.")
+    tokens: int = Field(default=16, ge=1, description="Virtual tokens of prompt and prefix.")
+    base: Literal["float32", "bfloat16", "8bit", "4bit"] = Field(
+        default="float32",
+        description="How the base is held while it does not learn; 8bit and 4bit need a GPU and "
+        "trainwright[quantized].",
+    )
+
+
 class EvaluationSettings(Settings):
     """How the result is judged."""
 
@@ -305,12 +388,18 @@ class EvaluationSettings(Settings):
         default=(),
         description="Columns whose values get a line each in the report; chosen among the categories.",
     )
+    prompts: Texts = Field(
+        default=(),
+        description="What a language model is asked to go on with at every evaluation; taken from the data.",
+    )
+    sample_tokens: int = Field(default=64, ge=0, description="Most tokens of such a sample; 0 makes none.")
 
 
 class Recipe(Settings):
     """Everything a run is made from.
 
-    Only `data` and `targets` are needed: inputs default to every other column, with inferred types.
+    Only `data` and `targets` (or, for a language model, `task`) are needed: inputs default to every other
+    column, with inferred types.
     """
 
     data: Annotated[DataSettings, Shorthand("path", many=True)] = Field(
@@ -320,12 +409,25 @@ class Recipe(Settings):
         default_factory=dict,
         description="Input columns and their feature types; every column but the targets.",
     )
-    targets: Features = Field(description="Columns to predict; their type decides the task.", min_length=1)
+    targets: Features = Field(
+        default_factory=dict, description="Columns to predict; their type decides the task."
+    )
+    task: LanguageTask | None = Field(
+        default=None,
+        description="What a language model learns, where there are no targets: causal-lm, masked-lm, chat, "
+        "sequence-to-sequence or preference.",
+    )
     split: Annotated[SplitSettings, Shorthand()] = Field(
         default_factory=SplitSettings, description="Training, validation and test rows."
     )
     model: Annotated[ModelSettings, Shorthand()] = Field(
         default_factory=ModelSettings, description="The model."
+    )
+    language: Annotated[LanguageSettings, Shorthand()] = Field(
+        default_factory=LanguageSettings, description="What a language model reads."
+    )
+    tuning: Annotated[TuningSettings, Shorthand("method")] = Field(
+        default_factory=TuningSettings, description="Which part of a pretrained language model learns."
     )
     training: Annotated[TrainingSettings, Shorthand()] = Field(
         default_factory=TrainingSettings, description="The loop."
@@ -337,6 +439,21 @@ class Recipe(Settings):
 
     @model_validator(mode="after")
     def _agree(self) -> Recipe:
+        if self.task is not None and self.targets:
+            raise Misfit(
+                ["task"],
+                f"a recipe has targets or a task, and this has both ({', '.join(self.targets)}; {self.task})",
+                fix="leave one of them out",
+            )
+        if self.task is None and not self.targets:
+            if "targets" in self.model_fields_set:
+                what, fix = "targets is empty", "give a mapping of names to their settings"
+                raise Misfit(["targets"], what, fix=f"{fix}, or set task for a language model")
+            raise Misfit(
+                [],
+                "targets is missing",
+                fix="add it: columns to predict; or set task for a language model",
+            )
         for name in self.inputs:
             if name in self.targets:
                 raise Misfit(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from inspect import cleandoc
 from typing import Any, get_args
 
@@ -45,6 +45,11 @@ The word behind an input in `model.encoders`: `body: cnn`. With options, write a
 `body: {name: cnn, dropout: 0.2}`. Four defaults are those of the sizes tiny, small, base and large."""
 
 
+_FAMILIES = """\
+The keys under `model.options`, by family (`model.name`), where `task` is set: `model: {name: gpt, options:
+{depth: 8}}`. Four defaults are those of the sizes tiny, small, base and large."""
+
+
 class _Untitled(GenerateJsonSchema):
     """pydantic's schema without a title for every field, which editors would show above the description."""
 
@@ -52,15 +57,18 @@ class _Untitled(GenerateJsonSchema):
         return False
 
 
-def recipe_schema(feature_options: Options, encoder_options: Options) -> dict[str, Any]:
+def recipe_schema(
+    feature_options: Options, encoder_options: Options, language_options: Options
+) -> dict[str, Any]:
     """Return the JSON Schema (draft 2020-12) of a recipe, for editors that complete and check YAML.
 
     Args:
         feature_options: feature type → the model of its options.
         encoder_options: encoder → the model of its options.
+        language_options: family of language models → the model of its options.
     """
     models: list[type[BaseModel]] = [Recipe, FeatureSettings, EncoderSettings]
-    models += [*feature_options.values(), *encoder_options.values()]
+    models += [*feature_options.values(), *encoder_options.values(), *language_options.values()]
     references, document = models_json_schema(
         [(model, "validation") for model in dict.fromkeys(models)], schema_generator=_Untitled
     )
@@ -75,14 +83,32 @@ def recipe_schema(feature_options: Options, encoder_options: Options) -> dict[st
         base = definitions[names[settings]]
         known = {word: definitions[names[model]] for word, model in options.items()}
         merged[names[settings]] = _by_word(base, key, known)
-    for model in {*feature_options.values(), *encoder_options.values()}:
+    _set_language_options(definitions, [names[model] for model in language_options.values()])
+    for model in {*feature_options.values(), *encoder_options.values(), *language_options.values()}:
         del definitions[names[model]]
     root = definitions.pop(names[Recipe])
+    # Targets or a task: what the recipe's validator asks for.
+    some = {"properties": {"targets": {"minProperties": 1}}, "required": ["targets"]}
+    root["anyOf"] = [some, {"required": ["task"]}]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **_without_free_words(root, merged),
         "title": "Trainwright recipe",
         "$defs": {**_without_free_words(definitions, merged), **merged},
+    }
+
+
+def _set_language_options(definitions: dict[str, Any], families: Sequence[str]) -> None:
+    """Let `model.options` have the options of any family, and no others."""
+    known: dict[str, list[Any]] = {}
+    for family in families:
+        for option, described in definitions[family].get("properties", {}).items():
+            if described not in known.setdefault(option, []):
+                known[option].append(described)
+    definitions["ModelSettings"]["properties"]["options"] |= {
+        "type": "object",
+        "properties": {name: one[0] if len(one) == 1 else {"anyOf": one} for name, one in known.items()},
+        "additionalProperties": False,
     }
 
 
@@ -133,17 +159,20 @@ def _without_free_words(schema: Any, merged: Mapping[str, Any]) -> Any:
     return {name: _without_free_words(value, merged) for name, value in schema.items()}
 
 
-def recipe_reference(feature_options: Options, encoder_options: Options) -> str:
+def recipe_reference(feature_options: Options, encoder_options: Options, language_options: Options) -> str:
     """Return the reference of recipes as Markdown: every field, its values, its default, what it is for.
 
     Args:
         feature_options: feature type → the model of its options.
         encoder_options: encoder → the model of its options.
+        language_options: family of language models → the model of its options.
     """
-    return "\n".join(_reference(feature_options, encoder_options)) + "\n"
+    return "\n".join(_reference(feature_options, encoder_options, language_options)) + "\n"
 
 
-def _reference(feature_options: Options, encoder_options: Options) -> Iterator[str]:
+def _reference(
+    feature_options: Options, encoder_options: Options, language_options: Options
+) -> Iterator[str]:
     yield from (_INTRODUCTION, "")
     yield from _table(Recipe)
     for name, field in Recipe.model_fields.items():
@@ -157,6 +186,10 @@ def _reference(feature_options: Options, encoder_options: Options) -> Iterator[s
         yield from _table(options, nothing="It has no options.")
     yield from ("", "## Encoders", "", _ENCODERS)
     for name, options in encoder_options.items():
+        yield from ("", f"### {name}", "")
+        yield from _table(options, nothing="It has no options.")
+    yield from ("", "## Language models", "", _FAMILIES)
+    for name, options in language_options.items():
         yield from ("", f"### {name}", "")
         yield from _table(options, nothing="It has no options.")
 

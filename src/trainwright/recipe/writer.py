@@ -13,6 +13,9 @@ from trainwright.recipe.emit import NOT_ON_A_LINE, emit, line
 from trainwright.recipe.kinds import Kind
 from trainwright.recipe.recipe import Recipe
 
+_OF_TABLES = ("inputs", "targets")
+_OF_LANGUAGE_MODELS = ("task", "language", "tuning")
+"""Fields that are not written in full where they have no effect."""
 _DIALS = {("model", "size"), ("seed",)}
 _WIDTH = 110
 _COMMENT_COLUMN = 30
@@ -52,6 +55,8 @@ def commented_recipe(recipe: Recipe, comments: Mapping[tuple[str, ...], str]) ->
     lines = _HEAD.splitlines()
     known: set[tuple[str, ...]] = set()
     for name, field in Recipe.model_fields.items():
+        if name not in plain:
+            continue
         known.add((name,))
         remark = _joined(field.description, comments.get((name,)))
         if not isinstance(plain[name], dict):
@@ -74,7 +79,14 @@ def _fields(recipe: Recipe, *, full: bool) -> dict[str, Any]:
     """Return a recipe's plain values: all, or those that differ from the defaults."""
     # Not mode="json", which has no infinity: an option may be one, and YAML can say it.
     plain: dict[str, Any] = to_jsonable_python(recipe.model_dump(), inf_nan_mode="constants")
-    return plain if full else _chosen(recipe, plain)
+    if not full:
+        return _chosen(recipe, plain)
+    moot = _OF_TABLES if recipe.task is not None else _OF_LANGUAGE_MODELS
+    default = type(recipe).model_fields
+    kept = {
+        name for name in moot if getattr(recipe, name) != default[name].get_default(call_default_factory=True)
+    }
+    return {name: part for name, part in plain.items() if name not in moot or name in kept}
 
 
 def _chosen(settings: BaseModel, plain: dict[str, Any]) -> dict[str, Any]:

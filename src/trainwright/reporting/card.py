@@ -17,6 +17,7 @@ from trainwright.foundation.paths import write_atomic
 from trainwright.reporting.language import Message
 from trainwright.reporting.numbers import clip, count, interval, number, percent, signed
 from trainwright.reporting.pages.data import judged_on_validation
+from trainwright.reporting.pages.language import LanguagePage, language_page
 from trainwright.reporting.pages.process import made_at
 from trainwright.reporting.run_documents import RunDocuments, one_line, read_run
 from trainwright.reporting.verdict import Verdict, verdict_of
@@ -44,6 +45,11 @@ def write_card(run: Path, model_folder: Path, *, evaluation: Mapping[str, Any] |
         UserError: it is no run folder, or a document is damaged.
     """
     documents = read_run(run, evaluation=evaluation)
+    language = language_page(documents)
+    if language is not None:
+        path = model_folder / "card.md"
+        write_atomic(path, _language_card(documents, language))
+        return path
     page = (
         _environment()
         .get_template("card.md.j2")
@@ -64,6 +70,26 @@ def write_card(run: Path, model_folder: Path, *, evaluation: Mapping[str, Any] |
     path = model_folder / "card.md"
     write_atomic(path, page)
     return path
+
+
+def _language_card(run: RunDocuments, page: LanguagePage) -> str:
+    return (
+        _environment()
+        .get_template("card_language.md.j2")
+        .render(
+            run=run,
+            made=made_at(run),
+            version=version("trainwright"),
+            sentence=page.sentence,
+            task=page.task,
+            lines=page.lines,
+            compared=page.compared,
+            parameters=_parameters(run),
+            split=split_title(run.data["split"]["method"]),
+            parts=page.parts,
+            quarantined=run.data["quarantined"]["count"],
+        )
+    )
 
 
 def _parameters(run: RunDocuments) -> str:

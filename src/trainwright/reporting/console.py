@@ -36,6 +36,8 @@ def data_summary(data: Mapping[str, Any]) -> Group:
     """
     from rich.console import Group
 
+    if data.get("kind") == "language":
+        return language_summary(data)
     split = data["split"]
     parts = ", ".join(f"{count(rows)} {part_title(name).en}" for name, rows in split["rows"].items())
     lines: list[RenderableType] = [
@@ -67,6 +69,57 @@ def data_summary(data: Mapping[str, Any]) -> Group:
         said = " and ".join(more)
         lines.append(_text(f"{said[0].upper()}{said[1:]} will stand in the report.", style="dim"))
     return Group(*lines)
+
+
+def language_summary(data: Mapping[str, Any]) -> Group:
+    """Return what a language model reads: samples, tokens, and one sample with what is learned of it.
+
+    Args:
+        data: data.json.
+    """
+    from rich.console import Group
+
+    parts = ", ".join(
+        f"{count(each['samples'])} {part_title(name).en} ({count(each['tokens'])} tokens)"
+        for name, each in data["parts"].items()
+    )
+    tokenizer = data["tokenizer"]
+    made = "trained on this data" if tokenizer["made"] else "of the checkpoint"
+    lines: list[RenderableType] = [
+        _text(f"{data['name']}: {count(data['rows'])} rows, read as {data['format']}", style="bold"),
+        _text(f"Samples: {parts}"),
+        _text(f"Tokenizer: {count(tokenizer['vocabulary'])} tokens, {made}"),
+        *(_text(f"  {fertility_said(each)}", style="dim") for each in tokenizer["fertility"][:_MOST_REASONS]),
+    ]
+    if data["task"] not in {"causal-lm", "masked-lm"} and data["shown"]:
+        lines.append(_colored(data["shown"][0]))
+    quarantined = data["quarantined"]
+    if quarantined["count"]:
+        reasons = "; ".join(
+            f"{count(each['count'])} x {clip(each['reason'], 100)}"
+            for each in quarantined["reasons"][:_MOST_REASONS]
+        )
+        lines.append(_text(f"Set aside: {count(quarantined['count'])} samples ({reasons})", style="yellow"))
+    lines += [_text(f"Note: {clip(note, 300)}", style="dim") for note in data["notes"][:_MOST_REASONS]]
+    return Group(*lines)
+
+
+def fertility_said(each: Mapping[str, Any]) -> str:
+    """Return in a line how a tokenizer cuts the texts of a script."""
+    return (
+        f"{each['script']}: {number(each['characters_per_token'])} characters a token, "
+        f"{number(each['tokens_per_word'])} tokens a word"
+    )
+
+
+def _colored(tokens: Sequence[Mapping[str, Any]]) -> Text:
+    """Return a sample as the model reads it; what is learned stands out."""
+    from rich.text import Text
+
+    text = Text("A sample; the model learns what is green: ", style="dim")
+    for token in tokens:
+        text.append(one_line(token["text"]) or " ", style="green not dim" if token["trained"] else "dim")
+    return text
 
 
 def schema_table(columns: Sequence[Mapping[str, Any]]) -> Table:
@@ -101,6 +154,14 @@ def run_summary(run: Path) -> Group:
 
     documents = read_run(run)
     parts: list[RenderableType] = []
+    language = (documents.evaluation or {}).get("language")
+    if language is not None:
+        parts += [_text(""), language_table(language, documents.judged_part), _text("")]
+        parts += [
+            _text(f"{clip(each['prompt'], 80)} → {clip(each['text'], 200)}", style="dim")
+            for each in language["samples"][:_MOST_REASONS]
+        ]
+        parts.append(_text(""))
     for name, evaluation in documents.targets.items():
         verdict = _verdict_text(verdict_of(name, evaluation))
         parts += [_text(""), result_table(name, evaluation), _text(""), verdict, _text("")]
@@ -136,6 +197,20 @@ def result_table(target: str, evaluation: Mapping[str, Any]) -> Table:
             *(_text(number(figure["value"])) for figure in theirs),
             style="bold" if name == evaluation["metric"] else "",
         )
+    return table
+
+
+def language_table(language: Mapping[str, Any], part: str) -> Table:
+    """Return the metrics of a language model with their intervals, beside what counting tells."""
+    baseline = language["baseline"]
+    names = [part_title(part).en, *(["n-grams"] if baseline else [])]
+    table = _table(language["task"], *names)
+    for name, ours in language["parts"][part]["metrics"].items():
+        cells = [_figure(ours)]
+        if baseline:
+            value = baseline["metrics"].get(name)
+            cells.append(_text("" if value is None else number(value)))
+        table.add_row(_text(ours["title"]), *cells)
     return table
 
 

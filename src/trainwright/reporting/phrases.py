@@ -234,6 +234,19 @@ PHRASES: tuple[str, ...] = (
         "training.budget: {epochs} epochs (about {steps} steps for {kind} encoders, at most {minutes}"
         " minutes)"
     ),
+    # How those of a language model were chosen (workshop.language_choices).
+    mark("training.learning_rate: {value} (good for a model of this width)"),
+    mark("training.learning_rate: {value} (good for {method})"),
+    mark("training.learning_rate: {value} (fine-tuning)"),
+    mark("training.batch_tokens: {value} (about {rows} rows of {context} tokens)"),
+    mark(
+        "training.budget: {epochs} epochs ({tokens} tokens for each parameter, and at most {most} passes,"
+        " within {minutes} minutes)"
+    ),
+    mark("training.budget: {epochs} epochs (enough for fine-tuning, within {minutes} minutes)"),
+    mark("{longer} of {all} samples have more than {context} tokens: split"),
+    mark("{longer} of {all} samples have more than {context} tokens: cut off there"),
+    mark("validation and test are the ends of the {documents}: there are few of them"),
     # What is compiled and recorded (workshop.speed, training.graphs, training.compilation).
     mark(
         "training.compile: {value} (a step is {ratio} times as fast, which saves {saved} of {planned}"

@@ -18,6 +18,7 @@ from trainwright.reporting.language import Message, both, isolated
 from trainwright.reporting.numbers import clip
 from trainwright.reporting.pages.data import data_page, judged_on_validation
 from trainwright.reporting.pages.examples import are_rows
+from trainwright.reporting.pages.language import language_page
 from trainwright.reporting.pages.process import learning_page, machine_page, made_at
 from trainwright.reporting.pages.target import target_pages
 from trainwright.reporting.run_documents import read_run
@@ -50,6 +51,7 @@ def write_report(run: Path, *, evaluation: Mapping[str, Any] | None = None) -> P
             made=made_at(documents),
             version=version("trainwright"),
             targets=target_pages(documents),
+            language=language_page(documents),
             warning=judged_on_validation() if documents.judged_part == "validation" else None,
             data=data_page(documents),
             learning=learning_page(documents),

@@ -22,6 +22,11 @@ _METRICS = {
     "kappa": mark("Cohen's kappa"),
     "quadratic_kappa": mark("quadratic kappa"),
     "top_5": mark("share among the five most probable"),
+    "loss": mark("loss in nats"),
+    "perplexity": mark("perplexity"),
+    "bits_per_byte": mark("bits per byte"),
+    "bits_per_character": mark("bits per character"),
+    "preference_accuracy": mark("pairs put in the right order"),
     "mse": mark("mean squared error"),
     "rmse": mark("root mean squared error"),
     "mae": mark("mean absolute error"),
@@ -45,6 +50,11 @@ _TASKS = {
     "multilabel": mark("several labels at once"),
     "regression": mark("a number"),
     "ordinal": mark("one step of a scale"),
+    "causal-lm": mark("the next token"),
+    "masked-lm": mark("hidden tokens"),
+    "chat": mark("the assistant's answers"),
+    "preference": mark("the better of two answers"),
+    "sequence-to-sequence": mark("one text from another"),
 }
 
 _ROLES = {"input": mark("input"), "target": mark("target"), "left out": mark("left out")}
@@ -56,12 +66,15 @@ _SPLITS = {
     "time": mark("by time: the latest rows are the test"),
     "column": mark("by a column of the data"),
     "given": mark("as given by the files or folders"),
+    "ends": mark("by cutting each text: its end is validation and test"),
 }
 
 _PARTS = {"training": mark("training"), "validation": mark("validation"), "test": mark("test")}
 
 _STAGES = {
     "open": mark("read the data"),
+    "tokenizer": mark("train the tokenizer"),
+    "tokenise": mark("cut the texts into tokens"),
     "encode": mark("encode it"),
     "train": mark("train the model"),
     "baselines": mark("train the simple models"),

@@ -66,7 +66,16 @@ class Objective(Protocol):
 
 
 class Batches(Protocol):
-    """Training batches."""
+    """Training batches.
+
+    Attributes:
+        unit: what a rate counts: "rows" or "tokens".
+    """
+
+    @property
+    def unit(self) -> str:
+        """What a rate counts."""
+        ...
 
     def plan(self, epoch: int) -> BatchPlan:
         """Return the plan of an epoch."""
@@ -74,6 +83,10 @@ class Batches(Protocol):
 
     def batch(self, rows: Array) -> Batch:
         """Return the tensors of some rows."""
+        ...
+
+    def size(self, rows: Array) -> int:
+        """Return how many of what a rate counts some rows have."""
         ...
 
 
@@ -164,7 +177,7 @@ class Outcome:
         step: updates done.
         best_step: updates behind the weights that remain.
         seconds: time spent, over all resumes.
-        rows_per_second: throughput, evaluation left out.
+        rows_per_second: throughput, evaluation left out; of a language model in tokens.
     """
 
     reason: str
@@ -260,7 +273,7 @@ class Trainer:
                 split=done.split,
                 seconds=time.monotonic() - began,
             )
-            rows_done += sum(len(rows) for rows in window)
+            rows_done += sum(self.batches.size(rows) for rows in window)
             busy += time.monotonic() - tick
             if self._is_log_step(position.step):
                 self._guard.settle()
@@ -271,7 +284,7 @@ class Trainer:
                     loss=float(done.loss),
                     learning_rate=done.learning_rate,
                     gradient_norm=float(done.norm),
-                    rows_per_second=round(rows_done / max(busy, 1e-9), 1),
+                    **{f"{self.batches.unit}_per_second": round(rows_done / max(busy, 1e-9), 1)},
                 )
             if position.step % settings.evaluate_every == 0 or position.step == settings.steps:
                 position = self._judge(position)

@@ -24,6 +24,7 @@ def ask_recipe(
     data: Any,
     *,
     target: str | Sequence[str] | None,
+    task: str | None = None,
     recipe: Recipe | Mapping[str, Any] | str | Path | None = None,
     budget: str | None = None,
     seed: int | None = None,
@@ -33,7 +34,7 @@ def ask_recipe(
     """Return the recipe, the frame (None for data on disk) and the folder its relative paths start from.
 
     Args:
-        data, target, recipe, budget, seed, settings: as for `train`.
+        data, target, task, recipe, budget, seed, settings: as for `train`.
         here: it is for this machine, whose devices are known.
 
     Raises:
@@ -57,6 +58,9 @@ def ask_recipe(
         known = known if isinstance(known, Mapping) else {}
         asked["targets"] = {name: known.get(name, "auto") for name in names}
         positions = positions.overridden(("targets",), f"--target {', '.join(names)}")
+    if task is not None:
+        asked["task"] = task
+        positions = positions.overridden(("task",), f"--task {task}")
     if budget is not None:
         flag = f"--budget {budget}"
         asked = with_setting(asked, ("training", "budget"), budget, where=flag)
@@ -72,7 +76,7 @@ def ask_recipe(
         positions = overridden(positions, list(settings))
     if "data" not in asked:
         raise UserError("there is no data to train on", fix="name a file, a folder or a recipe")
-    if not asked.get("targets"):
+    if not asked.get("targets") and not asked.get("task"):
         raise _no_target(asked, frame, base, positions)
     built = validate(asked, positions)
     check_words(built, positions, here=here)
@@ -103,7 +107,9 @@ def _no_target(asked: Mapping[str, Any], frame: Any, base: Path | None, position
     columns = list(open_table(settings if frame is None else frame, base=base).schema)
     shown = ", ".join(columns[:_MOST_COLUMNS]) + (", …" if len(columns) > _MOST_COLUMNS else "")
     return UserError(
-        "no target is named", fix=f"say which column to predict with --target; there are: {shown}"
+        "no target is named",
+        fix=f"say which column to predict with --target (there are: {shown}), or name a language model's "
+        "--task",
     )
 
 

@@ -47,7 +47,7 @@ _PROFILES = {
 # Of several encoders the last here decides.
 _PRECEDENCE = [_PROFILES[kind] for kind in ("table", "sequence", "text", "audio", "image", "pretrained")]
 
-_RATE_FACTORS = {"adamw": 1.0, "adam": 1.0, "rmsprop": 0.3, "sgd": 20.0, "muon": 3.0}
+RATE_FACTORS = {"adamw": 1.0, "adam": 1.0, "rmsprop": 0.3, "sgd": 20.0, "muon": 3.0}
 """Peak learning rate of an optimiser as a multiple of AdamW's: their steps have other units."""
 
 
@@ -111,7 +111,7 @@ def choose(
     if settings.learning_rate is not None:
         learning_rate = settings.learning_rate
     else:
-        learning_rate *= _RATE_FACTORS[settings.optimizer]
+        learning_rate *= RATE_FACTORS[settings.optimizer]
         chosen("learning_rate", learning_rate, f"good for {name} encoders with {settings.optimizer}")
     if settings.precision == "auto" and precision[0] != "float32":
         chosen("precision", *precision)

@@ -16,7 +16,8 @@ from trainwright.data.plain import as_json
 from trainwright.data.table import Table
 from trainwright.features.set import DELIMITERS
 from trainwright.foundation.errors import DataError, UserError, did_you_mean
-from trainwright.foundation.paths import check_folder, make_folder, writing
+from trainwright.foundation.paths import make_folder, writing
+from trainwright.workshop.load import open_model
 from trainwright.workshop.model import UNREAD, Model, handed_back, open_data
 from trainwright.workshop.progress import Console
 from trainwright.workshop.run import Run
@@ -112,20 +113,19 @@ def _check_output(path: Path, data: Any) -> None:
 
 
 def load_model(model: Model | Run | str | Path) -> Model:
-    """Return a model from whatever names one."""
-    if isinstance(model, Model):
-        return model
-    if isinstance(model, Run):
-        return model.model
-    folder = Path(model)
-    inner = folder / "model"
-    if inner.is_dir():
-        return Model.load(inner)
-    if (folder / "events.jsonl").is_file():
+    """Return a model of tables from whatever names one.
+
+    Raises:
+        UserError: it is a language model.
+    """
+    found = open_model(model)
+    if not isinstance(found, Model):
         raise UserError(
-            "this run has no model yet", where=str(folder), fix=f"go on with `trainwright resume {folder}`"
+            "this is a language model, which writes text",
+            where=str(found.path or "the model"),
+            fix="use `trainwright generate` or `trainwright chat`",
         )
-    return Model.load(check_folder(folder))
+    return found
 
 
 def _frames(

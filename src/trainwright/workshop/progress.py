@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from trainwright.workshop.prepare import Prepared
     from trainwright.workshop.run import Run
 
 Listener = Callable[[dict[str, Any]], None]
@@ -51,15 +50,8 @@ class Console:
         with self._console().status(f"{what} …"):
             yield
 
-    def prepared(self, prepared: Prepared) -> None:
-        """Show what each column was taken for, and what was set aside."""
-        if not self.quiet:
-            from trainwright.workshop.prepare import describe
-
-            self.data(describe(prepared))
-
     def data(self, document: Mapping[str, Any]) -> None:
-        """Show the same as a run's data.json has it."""
+        """Show what each column was taken for, and what was set aside, as a run's data.json has it."""
         if not self.quiet:
             from trainwright.reporting.console import data_summary
 
@@ -92,7 +84,7 @@ class Console:
                         task,
                         completed=event["step"],
                         loss=f"loss {event['loss']:.4g}",
-                        rate=f"{event['rows_per_second']:,.0f} rows/s",
+                        rate=_rate(event),
                     )
                 elif event["kind"] == "evaluation":
                     bar.update(task, completed=event["step"], judged=_judged(event))
@@ -126,6 +118,11 @@ class Console:
         from trainwright.reporting.console import run_summary
 
         self.say(run_summary(run.path))
+
+
+def _rate(event: Mapping[str, Any]) -> str:
+    tokens = event.get("tokens_per_second")
+    return f"{event['rows_per_second']:,.0f} rows/s" if tokens is None else f"{tokens:,.0f} tokens/s"
 
 
 def _judged(event: dict[str, Any]) -> str:

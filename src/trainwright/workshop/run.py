@@ -11,7 +11,7 @@ from trainwright.foundation.errors import UserError
 from trainwright.foundation.paths import check_folder
 from trainwright.recipe.recipe import Recipe
 from trainwright.training.events import read_events
-from trainwright.workshop.model import Model
+from trainwright.workshop.load import load_folder
 
 
 class Run:
@@ -44,9 +44,9 @@ class Run:
         return read_recipe(self.path / "recipe.yaml").recipe
 
     @cached_property
-    def model(self) -> Model:
-        """The trained model."""
-        return Model.load(self.path / "model")
+    def model(self) -> Any:
+        """The trained model: a `Model`, or of a language model a `TextModel`."""
+        return load_folder(self.path / "model")
 
     @property
     def report(self) -> Path:
@@ -73,6 +73,12 @@ class Run:
     @property
     def metrics(self) -> dict[str, dict[str, Any]]:
         """Metrics by split: {"test": {...}, "validation": {...}}; several targets add a level by name."""
+        language = self.evaluation.get("language")
+        if language is not None:
+            return {
+                part: {name: found["value"] for name, found in judged["metrics"].items()}
+                for part, judged in language["parts"].items()
+            }
         by_split: dict[str, dict[str, Any]] = {}
         targets = self.evaluation.get("targets", {})
         for split, key in (("test", "metrics"), ("validation", "validation")):

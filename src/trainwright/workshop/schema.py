@@ -18,8 +18,10 @@ def reference() -> str:
     return recipe_reference(*_options())
 
 
-def _options() -> tuple[dict[str, Any], dict[str, Any]]:
+def _options() -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
     from trainwright.models.base import ENCODERS
+    from trainwright.models.language.base import LANGUAGE_MODELS
 
     features = {name: feature.Options for name, feature in FEATURES.items()}
-    return features, {name: encoder.Options for name, encoder in ENCODERS.items()}
+    encoders = {name: encoder.Options for name, encoder in ENCODERS.items()}
+    return features, encoders, {name: family.Options for name, family in LANGUAGE_MODELS.items()}

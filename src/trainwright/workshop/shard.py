@@ -11,6 +11,7 @@ from trainwright.foundation.ranks import Ranks
 
 if TYPE_CHECKING:
     import torch
+    from torch import nn
 
     from trainwright.models.multimodal import MultimodalModel
     from trainwright.recipe.recipe import Recipe, TrainingSettings
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def sharding_choice(
-    settings: TrainingSettings, network: MultimodalModel, device: torch.device, ranks: Ranks
+    settings: TrainingSettings, network: nn.Module, device: torch.device, ranks: Ranks
 ) -> tuple[Literal["on", "off"], str]:
     """Return whether each process holds a part of the model only, and why where it is worth a word.
 

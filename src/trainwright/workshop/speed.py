@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -22,11 +22,13 @@ if TYPE_CHECKING:
     import torch
 
     from trainwright.data.resident import ResidentRows
+    from trainwright.models.language.base import LanguageModel
     from trainwright.models.multimodal import MultimodalModel
     from trainwright.recipe.recipe import Recipe, TrainingSettings
     from trainwright.training.loop import Trainer
 
 Switch = Literal["on", "off"]
+Network: TypeAlias = "MultimodalModel | LanguageModel"
 
 LEAST_SECONDS = {"cuda": 60.0, "cpu": 1800.0}
 """Kind of device → planned time from which compiling is tried: it takes tens of seconds, and on a CPU it has
@@ -58,9 +60,7 @@ def ahead_of(rows: EncodedRows | ResidentRows, device: torch.device) -> int:
     return AHEAD if device.type == "cuda" or (device.type == "cpu" and on_disk) else 0
 
 
-def graphs_choice(
-    settings: TrainingSettings, network: MultimodalModel, device: torch.device
-) -> tuple[Switch, str]:
+def graphs_choice(settings: TrainingSettings, network: Network, device: torch.device) -> tuple[Switch, str]:
     """Return whether micro-batches are recorded as CUDA graphs, and why where it is worth a word."""
     from trainwright.training.graphs import unfit
 
@@ -68,7 +68,7 @@ def graphs_choice(
         return "off", ""
     reason = unfit(
         device,
-        lengths=any(group.modality in {"text", "audio", "sequence"} for group in network.groups),
+        lengths=network.ragged,
         mixes=bool(settings.mixup or settings.cutmix),
     )
     if reason is None:
@@ -76,7 +76,7 @@ def graphs_choice(
     return "off", f"this setting has no effect: {reason}" if settings.graphs == "on" else ""
 
 
-def engine_of(settings: TrainingSettings, network: MultimodalModel, threads: int) -> dict[str, Any]:
+def engine_of(settings: TrainingSettings, network: Network, threads: int) -> dict[str, Any]:
     """Return what was chosen for this machine, as the "start" event has it.
 
     Args:
@@ -137,12 +137,12 @@ class Gain:
 
 def compile_choice(
     settings: TrainingSettings,
-    network: MultimodalModel,
+    network: Network,
     device: torch.device,
     *,
     steps: int,
     seconds: float | None,
-    make_trainer: Callable[[MultimodalModel], Trainer],
+    make_trainer: Callable[[Network], Trainer],
 ) -> tuple[Switch, str]:
     """Return whether blocks are compiled, and why where it is worth a word.
 
@@ -162,7 +162,7 @@ def compile_choice(
     if settings.compile == "off":
         return "off", ""
     if settings.compile == "on":
-        if not repeated_blocks(network.encoders):
+        if not repeated_blocks(network.blocks()):
             return "off", "this setting has no effect: the model repeats no blocks"
         if not has_compiler(device):
             raise RecipeError(
@@ -172,8 +172,8 @@ def compile_choice(
     least = LEAST_SECONDS.get(device.type, float("inf"))
     short = steps < LEAST_STEPS or (seconds is not None and seconds < least)
     # On a CPU, packed texts have another program for every batch.
-    packed = device.type == "cpu" and any(group.modality == "text" for group in network.groups)
-    if short or packed or not repeated_blocks(network.encoders):
+    packed = device.type == "cpu" and network.packs
+    if short or packed or not repeated_blocks(network.blocks()):
         return "off", ""
     if not has_compiler(device):
         return "off", "there is no C++ compiler here"
@@ -181,8 +181,8 @@ def compile_choice(
 
 
 def _measured_choice(
-    clone: MultimodalModel,
-    make_trainer: Callable[[MultimodalModel], Trainer],
+    clone: Network,
+    make_trainer: Callable[[Network], Trainer],
     *,
     least: float,
     steps: int,
@@ -199,7 +199,7 @@ def _measured_choice(
         planned = steps * before if seconds is None else min(steps * before, seconds)
         if planned < least:
             return "off", ""
-        with compiled(clone.encoders, refused.append):
+        with compiled(clone.blocks(), refused.append):
             after, cost = _timed(make_trainer(clone), WARM_UP)
     except Exception as error:
         if isinstance(error, MemoryError | torch.OutOfMemoryError):
@@ -231,7 +231,7 @@ def _timed(trainer: Trainer, warm_up: int) -> tuple[float, float]:
 
 @contextmanager
 def compiled_network(
-    network: MultimodalModel, recipe: Recipe, events: Callable[..., Any] = lambda *_, **__: None
+    network: Network, recipe: Recipe, events: Callable[..., Any] = lambda *_, **__: None
 ) -> Iterator[None]:
     """Compile the blocks of a model while it trains, where the recipe says so."""
     if recipe.training.compile != "on":
@@ -239,5 +239,5 @@ def compiled_network(
         return
     from trainwright.training.compilation import compiled
 
-    with compiled(network.encoders, lambda text: events("note", text=f"training.compile: {text}")):
+    with compiled(network.blocks(), lambda text: events("note", text=f"training.compile: {text}")):
         yield

@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from trainwright.data.encoded import Array
 from trainwright.data.locate import seen_from
 from trainwright.data.splits.parts import PARTS
-from trainwright.data.table import Table
+from trainwright.data.table import Quarantined, Table
 from trainwright.data.urls import redacted_settings
 from trainwright.foundation.devices import environment
 from trainwright.foundation.paths import write_atomic, write_json
 from trainwright.recipe.recipe import DataSettings, Recipe
 from trainwright.recipe.writer import dump_recipe
 from trainwright.workshop.ask import FRAME
-from trainwright.workshop.prepare import Prepared, describe, quarantine_lines
+from trainwright.workshop.prepare import quarantine_lines
 
 
 def write_start(
-    place: Path, recipe: Recipe, prepared: Prepared, *, in_memory: bool, base: Path | None
+    place: Path,
+    recipe: Recipe,
+    *,
+    table: Table,
+    document: Mapping[str, Any],
+    quarantined: list[Quarantined],
+    indices: Mapping[str, Array],
+    in_memory: bool,
+    base: Path | None,
 ) -> None:
     """Write what is known before training; the recipe last: a folder with one has all the rest.
 
@@ -31,23 +41,26 @@ def write_start(
     Args:
         place: the run folder.
         recipe: with every setting resolved.
-        prepared: the data.
+        table: the raw rows.
+        document: what data.json holds.
+        quarantined: rows set aside.
+        indices: part of the split → rows.
         in_memory: the rows are a frame, which is gone when the process ends: they are written too.
         base: folder that the relative paths of the recipe start from; the working folder without.
     """
     if in_memory:
         if not (place / FRAME).exists():
-            column = _part_column(prepared.table)
-            _write(place / FRAME, _kept(prepared.table, column).write_parquet)
+            column = _part_column(table)
+            _write(place / FRAME, _kept(table, column).write_parquet)
             if column is not None:
                 by_column = {"method": "column", "column": column}
                 recipe = recipe.model_copy(update={"split": recipe.split.model_copy(update=by_column)})
     else:
         recipe = recipe.model_copy(update={"data": _seen_from(place, recipe.data, base or Path())})
-    write_json(place / "data.json", describe(prepared))
+    write_json(place / "data.json", document)
     write_json(place / "environment.json", environment())
-    write_atomic(place / "quarantine.jsonl", quarantine_lines(prepared.quarantined))
-    training, validation, test = (prepared.split.indices[part] for part in PARTS)
+    write_atomic(place / "quarantine.jsonl", quarantine_lines(quarantined))
+    training, validation, test = (indices[part] for part in PARTS)
     _write(
         place / "split.npz",
         lambda stream: np.savez_compressed(stream, training=training, validation=validation, test=test),

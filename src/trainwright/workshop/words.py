@@ -113,6 +113,12 @@ def _check_features(recipe: Recipe, positions: Positions) -> None:
 def _names(recipe: Recipe) -> Iterator[tuple[KeyPath, str, Registry[Any]]]:
     """Yield (path, name, registry) of the settings that name something; registries load only where asked."""
     model = recipe.model
+    if recipe.task is not None:
+        if model.name not in {_AUTO, "pretrained"}:
+            from trainwright.models.language.base import LANGUAGE_MODELS
+
+            yield ("model", "name"), model.name, LANGUAGE_MODELS
+        return
     encoders = {("model", "name"): model.name} | {
         ("model", "encoders", name, "name"): settings.name for name, settings in model.encoders.items()
     }

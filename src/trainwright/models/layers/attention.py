@@ -20,8 +20,18 @@ Rotation = tuple[Tensor, Tensor]
 
 def rotary(time: int, head_width: int, device: torch.device, *, base: float = 10_000.0) -> Rotation:
     """Return cosines and sines [time, head_width / 2] of rotary positions (Su et al. 2021, RoFormer)."""
-    frequency = base ** (-torch.arange(0, head_width, 2, device=device, dtype=torch.float32) / head_width)
-    angle = torch.arange(time, device=device, dtype=torch.float32).unsqueeze(1) * frequency
+    return _rotation(torch.arange(time, device=device), head_width, base)
+
+
+def rotation_at(positions: Tensor, head_width: int, *, base: float = 10_000.0) -> Rotation:
+    """Return cosines and sines [..., 1, head_width / 2] of rotary positions, for [..., heads, head_width]."""
+    cosine, sine = _rotation(positions, head_width, base)
+    return cosine.unsqueeze(-2), sine.unsqueeze(-2)
+
+
+def _rotation(positions: Tensor, head_width: int, base: float) -> Rotation:
+    even = torch.arange(0, head_width, 2, device=positions.device, dtype=torch.float32)
+    angle = positions.to(torch.float32).unsqueeze(-1) * base ** (-even / head_width)
     return angle.cos(), angle.sin()
 
 

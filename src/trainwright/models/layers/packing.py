@@ -120,6 +120,7 @@ def attend(
     *,
     scale: float | None = None,
     causal: bool = False,
+    window: int | None = None,
 ) -> Tensor:
     """Return what each token takes from the tokens of its own row, [tokens, heads, head_width].
 
@@ -129,12 +130,14 @@ def attend(
         packed: how the rows lie.
         scale: of the products; 1/√head_width without.
         causal: see earlier tokens alone.
+        window: see tokens at most so far away; all of the row without.
     """
     shared = query.shape[1] != key.shape[1]
     if packed.groups is None:
         from torch.nn.attention.varlen import varlen_attn
 
         half = torch.get_autocast_dtype("cuda")
+        reach = -1 if window is None else window
         mixed = varlen_attn(
             query.to(half),
             key.to(half),
@@ -144,7 +147,7 @@ def attend(
             packed.longest,
             packed.longest,
             scale=scale,
-            window_size=(-1, 0) if causal else (-1, -1),
+            window_size=(reach, 0 if causal else reach),
             enable_gqa=shared,
         )
         assert isinstance(mixed, Tensor)
@@ -156,11 +159,25 @@ def attend(
     for group, *tensors in zip(packed.groups, *pieces, strict=True):
         # [rows, heads, length, head_width]
         rows = [part.unflatten(0, group).transpose(1, 2) for part in tensors]
+        mask = None if window is None or window >= group[1] - 1 else band(group[1], window, causal=causal)
         mixed = F.scaled_dot_product_attention(
-            rows[0], rows[1], rows[2], scale=scale, is_causal=causal, enable_gqa=shared
+            rows[0],
+            rows[1],
+            rows[2],
+            attn_mask=mask,
+            scale=scale,
+            is_causal=causal and mask is None,
+            enable_gqa=shared,
         )
         parts.append(mixed.transpose(1, 2).flatten(0, 1))
     return torch.cat(parts) if len(parts) > 1 else parts[0]
+
+
+def band(time: int, window: int, *, causal: bool) -> Tensor:
+    """Return which keys a query may see that sees `window` tokens to each side, bool [time, time]."""
+    place = torch.arange(time)
+    ahead = place.unsqueeze(0) - place.unsqueeze(1)
+    return (ahead >= -window) & (ahead <= (0 if causal else window))
 
 
 def _rounded(total: int) -> int:

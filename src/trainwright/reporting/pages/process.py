@@ -49,14 +49,16 @@ def learning_page(run: RunDocuments) -> LearningPage:
             (both("arithmetic"), str(event.get("precision"))),
         ]
     steps = run.events_of("step")
-    rates = sorted(event["rows_per_second"] for event in steps if event.get("rows_per_second"))
+    unit = "tokens_per_second" if any("tokens_per_second" in event for event in steps) else "rows_per_second"
+    rates = sorted(event[unit] for event in steps if event.get(unit))
     if steps:
         facts += [
             (both("steps"), count(steps[-1]["step"])),
             (both("epochs"), plain(round(float(steps[-1]["epoch"]), 1))),
         ]
     if rates:
-        facts.append((both("rows a second"), count(rates[len(rates) // 2])))
+        title = both("tokens a second") if unit == "tokens_per_second" else both("rows a second")
+        facts.append((title, count(rates[len(rates) // 2])))
     ended = None
     for event in run.events_of("stop")[-1:]:
         facts.append((both("time"), duration(event.get("seconds"))))

@@ -1,0 +1,162 @@
+"""Plain text: a file is a document, or several where it is long; a folder's files are read in turn.
+
+Only where it is asked for (`data.format: text`), as for language models: else a .txt file may hold a table.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+
+from trainwright.data.collect import Reading, collect
+from trainwright.data.source import SOURCES, Memory, Place, Source
+from trainwright.data.table import Table
+from trainwright.data.text_file import open_utf8, text_encoding
+from trainwright.data.wording import counted
+from trainwright.foundation.errors import DataError
+from trainwright.foundation.hashing import json_hash
+from trainwright.recipe.recipe import DataSettings
+
+TEXT, FILE = "text", "file"
+"""Columns of the table: the text, and the file that it is from."""
+
+ENDINGS = frozenset(
+    {".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".org", ".adoc", ".log", ".srt"}
+    | {".py", ".pyi", ".js", ".ts", ".jsx", ".tsx", ".java", ".kt", ".scala", ".c", ".h", ".cc", ".cpp"}
+    | {".hpp", ".cs", ".go", ".rs", ".rb", ".php", ".swift", ".r", ".jl", ".lua", ".pl", ".sh", ".sql"}
+)
+"""Endings of files that are read in a folder of texts."""
+
+DOCUMENT_CHARACTERS = 1 << 22
+"""A longer file is cut, at a blank line where there is one, else at the end of a line."""
+
+_FRAME_CHARACTERS = 1 << 24
+_VERSION = 1
+
+
+def open_text(place: Place, settings: DataSettings, memory: Memory) -> Table:
+    """Open a text file, or all text files below a folder.
+
+    The table has the columns `text` and `file`. Empty files are left out, and files that are no text are set
+    aside, each with its reason.
+
+    Raises:
+        DataError: there is no text, or a single file is none.
+    """
+    files = _files(place.path) if place.path.is_dir() else [place.path]
+    if not files:
+        raise DataError(
+            "there are no text files in this folder",
+            where=place.name,
+            fix=f"give files that end in {', '.join(sorted(ENDINGS)[:6])} …",
+        )
+    reading = Reading(place)
+    stamp = hashlib.blake2b(digest_size=16)
+    for file in files:
+        status = file.stat()
+        stamp.update(f"{file}/{status.st_size}/{status.st_mtime_ns}\n".encode())
+    key = json_hash([_VERSION, "text", str(place.path.resolve()), stamp.hexdigest(), settings.encoding])
+    return collect(reading, _frames(reading, files, settings), key=key, memory=memory)
+
+
+def _files(root: Path) -> list[Path]:
+    """Return the text files below a folder, by name; hidden ones and links to folders are left out."""
+    found: list[Path] = []
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        found += [
+            Path(folder, name)
+            for name in sorted(names)
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in ENDINGS  # noqa: PTH122
+        ]
+    return found
+
+
+def _frames(reading: Reading, files: list[Path], settings: DataSettings) -> Iterator[pl.DataFrame]:
+    """Yield documents, some MB at a time."""
+    root = reading.place.path
+    texts: list[str] = []
+    names: list[str] = []
+    held = long = 0
+
+    def frame() -> pl.DataFrame:
+        return pl.DataFrame({TEXT: texts, FILE: names}, schema={TEXT: pl.String, FILE: pl.String})
+
+    for file in files:
+        name = file.name if file == root else file.relative_to(root).as_posix()
+        parts = 0
+        try:
+            encoding = text_encoding(file, name=name, asked=settings.encoding)
+        except DataError as error:
+            if file == root:
+                raise
+            reading.set_aside(None, f"{name}: {error.what}")
+            continue
+        for text in documents(file, encoding):
+            if text.strip():
+                parts += 1
+                texts.append(text)
+                names.append(name)
+                held += len(text)
+            if held > _FRAME_CHARACTERS:
+                yield frame()
+                texts, names, held = [], [], 0
+        long += parts > 1
+        if not parts:
+            reading.set_aside(None, f"{name}: the file is empty")
+    if long:
+        size = f"{DOCUMENT_CHARACTERS / 1e6:.0f} million characters"
+        reading.notes.append(f"Cut into several documents: {counted(long, 'file')} of more than {size}.")
+    if texts:
+        yield frame()
+
+
+def documents(file: Path, encoding: str) -> Iterator[str]:
+    """Yield the text of a file, in documents of at most about four million characters.
+
+    Args:
+        file: a text file.
+        encoding: what `text_encoding` found.
+    """
+    rest = ""
+    with open_utf8(file, encoding) as stream:
+        pending = b""
+        while block := stream.read(DOCUMENT_CHARACTERS):
+            pending += block
+            # Bytes that begin a character which the next block ends are kept for it.
+            whole = _whole_characters(pending)
+            rest += pending[:whole].decode()
+            pending = pending[whole:]
+            while len(rest) > DOCUMENT_CHARACTERS:
+                cut = _place_to_cut(rest)
+                yield rest[:cut]
+                rest = rest[cut:]
+    rest = rest.removeprefix("\ufeff")
+    if rest:
+        yield rest
+
+
+def _whole_characters(block: bytes) -> int:
+    """Return how many bytes of UTF-8 are whole characters."""
+    for back in range(1, min(4, len(block)) + 1):
+        byte = block[-back]
+        if byte & 0xC0 != 0x80:  # the first byte of the last character
+            length = 1 if byte < 0x80 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+            return len(block) - back if length > back else len(block)
+    return len(block)
+
+
+def _place_to_cut(text: str) -> int:
+    """Return where a text is cut: behind a blank line, a line's end or a space, late in what may stay."""
+    for mark in ("\n\n", "\n", " "):
+        found = text.rfind(mark, DOCUMENT_CHARACTERS // 2, DOCUMENT_CHARACTERS)
+        if found >= 0:
+            return found + len(mark)
+    return DOCUMENT_CHARACTERS
+
+
+SOURCES.register("text")(Source(open_text))

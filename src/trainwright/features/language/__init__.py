@@ -1,0 +1,1 @@
+"""What a language model reads: tokenizers, chat templates, and samples of every format as tokens."""

@@ -1,0 +1,341 @@
+"""The formats in which people keep what a language model learns from, told by their columns.
+
+A row becomes a `Sample`: a text, a conversation, a pair, or a conversation with a better and a worse answer.
+A new format is one entry of `FORMATS`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, Literal, TypeAlias
+
+from trainwright.features.language.template import ROLES, Turn
+from trainwright.foundation.errors import DataError, did_you_mean
+
+Kind = Literal["text", "chat", "preference", "pair"]
+Row: TypeAlias = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What one row says; which fields are set depends on its kind.
+
+    Attributes:
+        text: of a text; or the source of a pair.
+        turns: of a conversation; of a preference those before the answers.
+        chosen: better answer; or the target of a pair.
+        rejected: worse answer.
+    """
+
+    text: str = ""
+    turns: tuple[Turn, ...] = ()
+    chosen: str = ""
+    rejected: str = ""
+
+
+class Unusable(ValueError):  # noqa: N818 (it becomes a quarantined row)
+    """A row that nothing can be learned from, and why."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format.
+
+    Attributes:
+        kind: what its rows are.
+        columns: names that there must be; of alternatives, any.
+        optional: names that there may be.
+        read: row, by these names → sample. Raises `Unusable`.
+    """
+
+    kind: Kind
+    columns: tuple[tuple[str, ...], ...]
+    read: Callable[[Row], Sample]
+    optional: tuple[str, ...] = field(default=())
+
+    def names(self, columns: Iterable[str], called: Mapping[str, str]) -> dict[str, str] | None:
+        """Return the format's names → columns of the data; None where one is missing.
+
+        Args:
+            columns: those of the data.
+            called: columns that the user named.
+        """
+        there = set(columns)
+        found: dict[str, str] = {}
+        for alternatives in self.columns:
+            name = next((name for name in alternatives if called.get(name, name) in there), None)
+            if name is None:
+                return None
+            found[alternatives[0]] = called.get(name, name)
+        for name in self.optional:
+            if called.get(name, name) in there:
+                found[name] = called.get(name, name)
+        return found
+
+
+_SPEAKERS = {
+    "human": "user",
+    "gpt": "assistant",
+    "bot": "assistant",
+    "chatgpt": "assistant",
+    "model": "assistant",
+    "observation": "tool",
+    "function": "tool",
+}
+
+
+def _text(row: Row) -> Sample:
+    text = _string(row, "text")
+    if not text.strip():
+        raise Unusable("the text is empty")
+    return Sample(text=text)
+
+
+def _prompt(row: Row) -> Sample:
+    turns = [Turn("user", _string(row, "prompt")), Turn("assistant", _string(row, "completion"))]
+    return Sample(turns=_checked([*_system(row), *turns]))
+
+
+def _alpaca(row: Row) -> Sample:
+    asked, more = _string(row, "instruction"), _string(row, "input")
+    turns = [Turn("user", f"{asked}\n{more}" if more.strip() else asked)]
+    turns.append(Turn("assistant", _string(row, "output")))
+    before = []
+    for pair in _json(row.get("history")) or ():
+        if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
+            raise Unusable("its history is no list of pairs of texts")
+        before += [Turn("user", pair[0]), Turn("assistant", pair[1])]
+    return Sample(turns=_checked([*_system(row), *before, *turns]))
+
+
+def _conversations(row: Row) -> Sample:
+    return Sample(turns=_checked([*_system(row), *_turns(row["messages"])]))
+
+
+def _preference(row: Row) -> Sample:
+    before: list[Turn] = []
+    if row.get("messages") is not None:
+        before = _turns(row["messages"])
+    elif row.get("prompt") is not None:
+        prompt = _json(row["prompt"])
+        before = _turns(prompt) if isinstance(prompt, list) else [Turn("user", str(row["prompt"]))]
+    chosen, rejected = _answer(row["chosen"], "chosen"), _answer(row["rejected"], "rejected")
+    if not before:
+        if chosen[:-1] != rejected[:-1]:
+            raise Unusable("chosen and rejected answer different conversations")
+        before = chosen[:-1]
+    turns = _checked([*_system(row), *before, chosen[-1]])
+    if chosen[-1] == rejected[-1]:
+        raise Unusable("the chosen and the rejected answer are the same")
+    return Sample(turns=turns[:-1], chosen=chosen[-1].text, rejected=rejected[-1].text)
+
+
+def _answer(value: Any, name: str) -> list[Turn]:
+    """Return the turns of an answer: a text, a message, or a conversation that ends with it."""
+    parsed = _json(value)
+    if isinstance(parsed, dict):
+        turns = _turns([parsed])
+    elif isinstance(parsed, list):
+        turns = _turns(parsed)
+    elif isinstance(value, str):
+        turns = [Turn("assistant", value)]
+    else:
+        turns = []
+    if not turns or turns[-1].role != "assistant" or not turns[-1].text.strip():
+        raise Unusable(f"{name} does not end with an answer of the assistant")
+    return turns
+
+
+def _pair(row: Row) -> Sample:
+    source, target = _string(row, "source"), _string(row, "target")
+    for name, text in (("source", source), ("target", target)):
+        if not text.strip():
+            raise Unusable(f"the {name} is empty")
+    return Sample(text=source, chosen=target)
+
+
+FORMATS: Mapping[str, Format] = {
+    "preference": Format(
+        "preference", (("chosen",), ("rejected",)), _preference, ("messages", "prompt", "system")
+    ),
+    "messages": Format("chat", (("messages",),), _conversations, ("system",)),
+    "sharegpt": Format("chat", (("messages", "conversations", "conversation"),), _conversations, ("system",)),
+    "alpaca": Format("chat", (("instruction",), ("output",)), _alpaca, ("input", "system", "history")),
+    "prompt": Format(
+        "chat",
+        (("prompt", "question", "query"), ("completion", "answer", "response")),
+        _prompt,
+        ("system",),
+    ),
+    "pairs": Format("pair", (("source",), ("target",)), _pair),
+    "text": Format("text", (("text", "content", "document", "body"),), _text),
+}
+"""Word → format, those with more telling columns first."""
+
+_CONVERSATION_COLUMNS = ("conversations", "conversation")
+
+KINDS_OF_TASK: Mapping[str, tuple[Kind, ...]] = {
+    "causal-lm": ("text", "chat"),
+    "masked-lm": ("text", "chat"),
+    "chat": ("chat",),
+    "sequence-to-sequence": ("pair", "chat"),
+    "preference": ("preference",),
+}
+"""Task → kinds of samples that it learns from, the best first."""
+
+
+def choose_format(
+    columns: Sequence[str],
+    *,
+    task: str,
+    asked: str,
+    called: Mapping[str, str],
+    where: str,
+) -> tuple[str, Format, dict[str, str]]:
+    """Return the word of the data's format, the format, and its names → columns.
+
+    Args:
+        columns: those of the data.
+        task: what is to be learned.
+        asked: the recipe's format; "auto" to be told by the columns.
+        called: columns that the recipe names.
+        where: what messages call the data.
+
+    Raises:
+        DataError: the columns fit no format, or none that the task learns from.
+    """
+    kinds = KINDS_OF_TASK[task]
+    for column in called.values():
+        if column not in columns:
+            raise DataError(
+                f"there is no column '{column}' (language.columns)",
+                where=where,
+                fix=did_you_mean(column, columns),
+            )
+    if asked != "auto":
+        names = _names(FORMATS[asked], columns, called)
+        if names is None:
+            wanted = ", ".join(" or ".join(alternatives) for alternatives in FORMATS[asked].columns)
+            raise DataError(
+                f"the format {asked} needs the columns {wanted}, and there are {', '.join(columns[:12])}",
+                where=where,
+                fix="rename them, or say which is which with language.columns",
+            )
+        found = {asked: (FORMATS[asked], names)}
+    else:
+        found = {
+            word: (form, names)
+            for word, form in FORMATS.items()
+            if (names := _names(form, columns, called)) is not None
+        }
+    for kind in kinds:
+        for word, (form, names) in found.items():
+            if form.kind == kind:
+                return word, form, names
+    if found:
+        has = next(iter(found))
+        raise DataError(
+            f"{task} does not learn from data in the format {has}",
+            where=where,
+            fix=f"set task to {_task_for(found[has][0].kind)}, or give other data",
+        )
+    if len(columns) == 1 and "text" in kinds:
+        return "text", FORMATS["text"], {"text": columns[0]}
+    wanted = "; ".join(
+        f"{word}: {', '.join(name[0] for name in form.columns)}"
+        for word, form in FORMATS.items()
+        if form.kind in kinds
+    )
+    raise DataError(
+        f"no format of {task} fits the columns {', '.join(columns[:12])}",
+        where=where,
+        fix=f"rename them or set language.columns; there are {wanted}",
+    )
+
+
+def _names(form: Format, columns: Sequence[str], called: Mapping[str, str]) -> dict[str, str] | None:
+    names = form.names(columns, called)
+    if names is not None and form.kind == "preference" and "messages" not in names:
+        other = next((name for name in _CONVERSATION_COLUMNS if name in columns), None)
+        if other is not None:
+            names["messages"] = other
+    return names
+
+
+def _task_for(kind: Kind) -> str:
+    return next(task for task, kinds in KINDS_OF_TASK.items() if kinds[0] == kind)
+
+
+def _turns(value: Any) -> list[Turn]:
+    """Return the turns of a list of messages, in OpenAI's words or ShareGPT's."""
+    messages = _json(value)
+    if not isinstance(messages, list) or not messages:
+        raise Unusable("it has no list of messages")
+    turns = []
+    for number, message in enumerate(messages, 1):
+        if not isinstance(message, dict):
+            raise Unusable(f"message {number} is no object with role and content")
+        role, text = message.get("role", message.get("from")), message.get("content", message.get("value"))
+        if isinstance(text, list):  # parts, as OpenAI's for pictures
+            if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in text):
+                raise Unusable(f"message {number} holds something that is no text")
+            text = "".join(part["text"] for part in text)
+        if not isinstance(role, str) or not isinstance(text, str):
+            raise Unusable(f"message {number} has no role or no content")
+        known = _SPEAKERS.get(role, role)
+        if known not in ROLES:
+            raise Unusable(f"message {number} has the unknown role '{role}' (known: {', '.join(ROLES)})")
+        turns.append(Turn(known, text))
+    return turns
+
+
+def _checked(turns: list[Turn]) -> tuple[Turn, ...]:
+    """Return turns that make a conversation.
+
+    Raises:
+        Unusable: they do not.
+    """
+    for number, (turn, following) in enumerate(pairwise(turns), 1):
+        if turn.role == following.role != "tool":
+            raise Unusable(f"messages {number} and {number + 1} are both of the {turn.role}")
+        if following.role == "system":
+            raise Unusable(f"message {number + 1} is of the system, which speaks first or not at all")
+    answers = [turn for turn in turns if turn.role == "assistant"]
+    if not answers:
+        raise Unusable("the assistant says nothing")
+    if not any(turn.text.strip() for turn in answers):
+        raise Unusable("the assistant's answer is empty")
+    if turns[0].role == "assistant":
+        raise Unusable("the assistant speaks first, to nobody")
+    while turns[-1].role != "assistant":  # what nobody answers teaches nothing
+        turns = turns[:-1]
+    return tuple(turns)
+
+
+def _system(row: Row) -> list[Turn]:
+    text = row.get("system")
+    return [Turn("system", text)] if isinstance(text, str) and text.strip() else []
+
+
+def _string(row: Row, name: str) -> str:
+    value = row.get(name)
+    if value is None:
+        return ""
+    if isinstance(value, list) and all(isinstance(part, str) for part in value):
+        return "\n".join(value)
+    if not isinstance(value, str):
+        raise Unusable(f"{name} is no text")
+    return value
+
+
+def _json(value: Any) -> Any:
+    """Return the value of JSON text, as tables keep nested objects; anything else as it is."""
+    if isinstance(value, str) and value[:1] in "[{":
+        try:
+            return json.loads(value)
+        except (ValueError, RecursionError):
+            return value
+    return value

@@ -1,0 +1,204 @@
+"""Samples as tokens: what a row becomes for each task, and which of its tokens are trained."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from trainwright.data.token_store import TokenRows
+from trainwright.features.language.formats import Format, Sample, Unusable
+from trainwright.features.language.template import Turn
+from trainwright.features.language.tokenizer import Flags, Ids, LanguageTokenizer
+from trainwright.foundation.errors import DataError
+
+_BLOCK = 1 << 16
+"""Longer texts are cut for the tokenizer's threads, where no token can lie across the cut."""
+
+
+def parts_of(task: str) -> int:
+    """Return how many rows of tokens a sample has: better and worse answer, source and target, or one."""
+    return 2 if task in {"preference", "sequence-to-sequence"} else 1
+
+
+def read_samples(
+    frame: pl.DataFrame, form: Format, names: Mapping[str, str], first_row: int
+) -> tuple[list[Sample], list[int], dict[int, str]]:
+    """Return the samples of some rows, the rows they are from, and why others are unusable."""
+    columns = {name: frame.get_column(column) for name, column in names.items()}
+    samples: list[Sample] = []
+    rows: list[int] = []
+    broken: dict[int, str] = {}
+    listed = [column.to_list() for column in columns.values()]
+    for number, values in enumerate(zip(*listed, strict=True)):
+        try:
+            samples.append(form.read(dict(zip(columns, values, strict=True))))
+            rows.append(first_row + number)
+        except Unusable as error:
+            broken[first_row + number] = str(error)
+    return samples, rows, broken
+
+
+def text_of(sample: Sample) -> str:
+    """Return a sample as plain text: turns and answers on lines of their own."""
+    if sample.turns:
+        return "\n".join(turn.text for turn in sample.turns)
+    return f"{sample.text}\n{sample.chosen}" if sample.chosen else sample.text
+
+
+def tokenized(
+    samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer, *, task: str
+) -> TokenRows:
+    """Return samples as tokens.
+
+    Args:
+        samples: in the format of the task.
+        rows: where they are from.
+        tokenizer: cuts and decodes.
+        task: see the recipe.
+    """
+    if task in {"causal-lm", "masked-lm"}:
+        return _texts([text_of(sample) for sample in samples], rows, tokenizer)
+    if task == "chat":
+        return _chats(samples, rows, tokenizer)
+    if task == "preference":
+        return _preferences(samples, rows, tokenizer)
+    return _pairs(samples, rows, tokenizer)
+
+
+def _texts(texts: Sequence[str], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
+    # As GPT-2's texts do, those without a token of their own to begin with begin with the one that ends them.
+    begin = tokenizer.end if tokenizer.begin is None else tokenizer.begin
+    before = [np.asarray([begin], dtype=np.int32)]
+    end = np.asarray([tokenizer.end], dtype=np.int32)
+    blocks: list[str] = []
+    owners: list[int] = []
+    for number, text in enumerate(texts):
+        for block in blocks_of(text) if tokenizer.cuts_anywhere else [text]:
+            blocks.append(block)
+            owners.append(number)
+    parts: list[list[Ids]] = [list(before) for _ in texts]
+    for owner, ids in zip(owners, tokenizer.encode(blocks), strict=True):
+        parts[owner].append(ids)
+    lengths = [sum(map(len, part)) + 1 for part in parts]
+    flat = [piece for part in parts for piece in (*part, end)]
+    return TokenRows(
+        ids=np.concatenate(flat) if flat else np.zeros(0, dtype=np.int32),
+        trained=None,
+        lengths=np.asarray(lengths, dtype=np.int64),
+        rows=np.asarray(rows, dtype=np.int64),
+        sizes=np.asarray([len(text.encode()) for text in texts], dtype=np.int64),
+        characters=np.asarray([len(text) for text in texts], dtype=np.int64),
+    )
+
+
+def blocks_of(text: str) -> Iterator[str]:
+    """Yield pieces of a text, cut between a line and the next that begins with no space.
+
+    There a byte-level tokenizer cuts in any case: the ids are those of the whole text.
+    """
+    place = 0
+    while len(text) - place > _BLOCK:
+        cut = text.find("\n", place + _BLOCK // 2, place + 2 * _BLOCK)
+        while cut >= 0 and (
+            text[cut - 1].isspace() or text[cut + 1 : cut + 2].isspace() or cut + 1 >= len(text)
+        ):
+            cut = text.find("\n", cut + 1, place + 2 * _BLOCK)
+        if cut < 0:
+            break
+        yield text[place : cut + 1]
+        place = cut + 1
+    yield text[place:]
+
+
+def _chats(samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
+    done = _Collector()
+    for sample, row in zip(samples, rows, strict=True):
+        try:
+            ids, trained = tokenizer.encode_chats([sample.turns])[0]
+        except DataError as error:
+            done.broken[row] = error.what
+            continue
+        if not trained.any():
+            done.broken[row] = "no token of it is trained"
+            continue
+        done.add(row, [(ids, trained)], "".join(turn.text for turn in sample.turns))
+    return done.rows()
+
+
+def _preferences(samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
+    done = _Collector()
+    for sample, row in zip(samples, rows, strict=True):
+        chats = [[*sample.turns, Turn("assistant", answer)] for answer in (sample.chosen, sample.rejected)]
+        try:
+            parts = tokenizer.encode_chats(chats)
+        except DataError as error:
+            done.broken[row] = error.what
+            continue
+        # Only the last answer is judged: what went before is the same in both.
+        done.add(row, [(ids, _last_span(trained)) for ids, trained in parts], text_of(sample))
+    return done.rows()
+
+
+def _pairs(samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
+    done = _Collector()
+    sources = tokenizer.encode([sample.text or _asked(sample) for sample in samples])
+    targets = tokenizer.encode([sample.chosen or sample.turns[-1].text for sample in samples])
+    end = np.asarray([tokenizer.end], dtype=np.int32)
+    for sample, row, source, target in zip(samples, rows, sources, targets, strict=True):
+        parts = [np.concatenate([part, end]) for part in (source, target)]
+        flags = [np.zeros(len(parts[0]), dtype=bool), np.ones(len(parts[1]), dtype=bool)]
+        done.add(row, list(zip(parts, flags, strict=True)), sample.chosen or sample.turns[-1].text)
+    return done.rows()
+
+
+def _asked(sample: Sample) -> str:
+    return "\n".join(turn.text for turn in sample.turns[:-1])
+
+
+def _last_span(trained: Flags) -> Flags:
+    """Return the last run of trained tokens alone."""
+    found = np.flatnonzero(trained)
+    if not len(found):
+        return trained
+    gaps = np.flatnonzero(np.diff(found) > 1)
+    kept = np.zeros_like(trained)
+    kept[found[gaps[-1] + 1 :] if len(gaps) else found] = True
+    return kept
+
+
+class _Collector:
+    """Adds samples up."""
+
+    def __init__(self) -> None:
+        self._ids: list[Ids] = []
+        self._trained: list[Flags] = []
+        self._rows: list[int] = []
+        self._sizes: list[int] = []
+        self._characters: list[int] = []
+        self.broken: dict[int, str] = {}
+
+    def add(self, row: int, parts: Sequence[tuple[Ids, Flags]], text: str) -> None:
+        for ids, trained in parts:
+            self._ids.append(ids)
+            self._trained.append(trained)
+        self._rows.append(row)
+        self._sizes.append(len(text.encode()))
+        self._characters.append(len(text))
+
+    def rows(self) -> TokenRows:
+        def joined(parts: Sequence[npt.NDArray[Any]], kind: Any) -> npt.NDArray[Any]:
+            return np.concatenate(parts) if parts else np.zeros(0, dtype=kind)
+
+        return TokenRows(
+            ids=joined(self._ids, np.int32),
+            trained=joined(self._trained, bool),
+            lengths=np.asarray([len(ids) for ids in self._ids], dtype=np.int64),
+            rows=np.asarray(self._rows, dtype=np.int64),
+            sizes=np.asarray(self._sizes, dtype=np.int64),
+            characters=np.asarray(self._characters, dtype=np.int64),
+            broken=self.broken,
+        )

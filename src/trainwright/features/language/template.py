@@ -1,0 +1,189 @@
+"""Chat templates: turns as the text that a model reads, and which part of it the assistant said.
+
+Training and use go through the same functions. A template comes with a checkpoint, so it is run in Jinja's
+sandbox, which reaches neither files nor Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+from trainwright.foundation.errors import DataError, RecipeError
+
+CHATML = """\
+{%- for message in messages -%}
+{{- '<|im_start|>' + message['role'] + '\\n' -}}
+{%- if message['role'] == 'assistant' -%}
+{%- generation -%}{{- message['content'] + '<|im_end|>' -}}{%- endgeneration -%}{{- '\\n' -}}
+{%- else -%}
+{{- message['content'] + '<|im_end|>\\n' -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- '<|im_start|>assistant\\n' -}}{%- endif -%}
+"""
+"""Ours, for tokenizers that know `<|im_start|>` and `<|im_end|>`."""
+
+PLAIN = """\
+{%- for message in messages -%}
+{{- message['role'][0] | upper + message['role'][1:] + ': ' -}}
+{%- if message['role'] == 'assistant' -%}
+{%- generation -%}{{- message['content'] + eos_token -}}{%- endgeneration -%}
+{%- else -%}
+{{- message['content'] + '\\n' -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}{{- 'Assistant: ' -}}{%- endif -%}
+"""
+"""Ours, for checkpoints without a template: no token need be added to their vocabulary."""
+
+ROLES = ("system", "user", "assistant", "tool")
+
+_MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
+_BEGIN, _END = "\ue0b0", "\ue0b1"
+"""Private characters that stand around what the assistant says, while a template is rendered."""
+_STATEMENT = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")
+
+
+@dataclass(frozen=True)
+class Turn:
+    """One message of a conversation.
+
+    Attributes:
+        role: "system", "user", "assistant" or "tool".
+        text: what is said.
+    """
+
+    role: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Rendered:
+    """A conversation as the model reads it.
+
+    Attributes:
+        text: with the template's special tokens.
+        trained: (start, end) in characters of what the assistant says, its end-of-turn token included.
+    """
+
+    text: str
+    trained: tuple[tuple[int, int], ...]
+
+
+@dataclass(frozen=True)
+class ChatTemplate:
+    """A Jinja template.
+
+    Attributes:
+        source: Jinja text.
+        special: name → text of the special tokens that it may use: bos_token, eos_token, …
+    """
+
+    source: str
+    special: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_marked(self) -> bool:
+        """Whether it says itself what the assistant says, by {% generation %}."""
+        return _MARKED.search(self.source) is not None
+
+    def prompt(self, turns: Sequence[Turn]) -> str:
+        """Return the text behind which the assistant speaks."""
+        return self._render(turns, prompt=True).replace(_BEGIN, "").replace(_END, "")
+
+    def render(self, turns: Sequence[Turn]) -> Rendered:
+        """Return a conversation and which part of it the assistant said.
+
+        Raises:
+            DataError: the template refuses the conversation.
+            RecipeError: it does not tell what the assistant says.
+        """
+        if self.is_marked:
+            return _between_marks(self._render(turns))
+        whole = self._render(turns)
+        spans = []
+        for number, turn in enumerate(turns):
+            if turn.role == "assistant":
+                before = self._render(turns[:number], prompt=True)
+                until = whole if number == len(turns) - 1 else self._render(turns[: number + 1])
+                if not (until.startswith(before) and whole.startswith(until)):
+                    raise RecipeError(
+                        "this chat template has no {% generation %} around what the assistant says, and does "
+                        "not write one turn behind the other",
+                        where="language.template",
+                        fix="add {% generation %} and {% endgeneration %} to it, or set language.template",
+                    )
+                spans.append((len(before), len(until)))
+        return Rendered(whole, tuple(spans))
+
+    def _render(self, turns: Sequence[Turn], *, prompt: bool = False) -> str:
+        import jinja2
+
+        messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+        try:
+            return str(
+                self._compiled.render(
+                    messages=messages, add_generation_prompt=prompt, tools=None, **self.special
+                )
+            )
+        except _Refused as error:
+            raise DataError(f"the chat template refuses it: {error}", fix="mend the conversation") from error
+        except (jinja2.TemplateError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+            raise RecipeError(
+                f"the chat template fails: {error}", where="language.template", fix="choose another template"
+            ) from error
+
+    @cached_property
+    def _compiled(self) -> Any:
+        import jinja2
+        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        # As transformers sets it up: templates are written for that.
+        environment = ImmutableSandboxedEnvironment(
+            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
+        )
+        environment.globals |= {"raise_exception": _refuse, "strftime_now": _no_clock}
+        source = _STATEMENT.sub(_mark, self.source)
+        try:
+            return environment.from_string(source)
+        except jinja2.TemplateError as error:
+            raise RecipeError(
+                f"this is not a Jinja template: {error}", where="language.template", fix="mend it"
+            ) from error
+
+
+class _Refused(Exception):  # noqa: N818
+    """What a template raises by `raise_exception`."""
+
+
+def _refuse(message: str) -> None:
+    raise _Refused(message)
+
+
+def _no_clock(form: str) -> str:
+    """Return a fixed day: what a model reads must not depend on when it was trained."""
+    import datetime
+
+    return datetime.date(2026, 1, 1).strftime(form)
+
+
+def _mark(found: re.Match[str]) -> str:
+    """Return what prints a private character where a generation statement stood."""
+    left, end, right = found.groups()
+    return f"{{{{{left} '{_END if end else _BEGIN}' {right}}}}}"
+
+
+def _between_marks(text: str) -> Rendered:
+    pieces: list[str] = []
+    spans: list[tuple[int, int]] = []
+    length = 0
+    for number, piece in enumerate(re.split(f"[{_BEGIN}{_END}]", text)):
+        if number % 2:
+            spans.append((length, length + len(piece)))
+        pieces.append(piece)
+        length += len(piece)
+    return Rendered("".join(pieces), tuple(spans))

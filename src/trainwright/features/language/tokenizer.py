@@ -1,0 +1,311 @@
+"""The tokenizer of a language model: text to ids and back, and conversations to ids by its chat template.
+
+The text of a user never becomes a special token: whoever writes `<|im_end|>` into a message writes these
+characters. Only the template sets special tokens.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from bisect import bisect_right
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+from trainwright.features.language.template import CHATML, PLAIN, ChatTemplate, Rendered, Turn
+from trainwright.foundation.errors import ModelFolderError, RecipeError
+from trainwright.foundation.paths import write_atomic, write_json
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
+
+Ids = npt.NDArray[np.int32]
+Flags = npt.NDArray[np.bool_]
+
+FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
+
+ROLES = ("bos_token", "eos_token", "pad_token", "mask_token", "cls_token", "sep_token", "unk_token")
+_PLACEHOLDER = "\ue0b2"
+"""A private character around the number of a special token that stands in a message as plain text."""
+
+
+class LanguageTokenizer:
+    """A tokenizer with the tokens that it adds by itself.
+
+    Args:
+        backend: cuts text into ids; its truncation and padding are switched off.
+        special: role (`eos_token`, …) → text of that special token.
+        template: chat template; None for models that do not chat.
+    """
+
+    def __init__(self, backend: Tokenizer, special: Mapping[str, str], template: str | None = None) -> None:
+        backend.no_truncation()
+        backend.no_padding()
+        self.backend = backend
+        self.special = {role: text for role, text in special.items() if role in ROLES and text}
+        self._template = template
+
+    @property
+    def vocabulary(self) -> int:
+        """Number of ids."""
+        # Ids of added tokens may lie behind a gap.
+        return max(self.backend.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+
+    def id_of(self, role: str) -> int | None:
+        """Return the id of a special token by role (`eos_token`), or None."""
+        text = self.special.get(role)
+        found = None if text is None else self.backend.token_to_id(text)
+        return None if found is None else int(found)
+
+    @property
+    def end(self) -> int:
+        """Id behind every document.
+
+        Raises:
+            RecipeError: the tokenizer has no such token.
+        """
+        found = self.id_of("eos_token")
+        found = self.id_of("sep_token") if found is None else found
+        if found is None:
+            raise RecipeError(
+                "this tokenizer has no token that ends a text",
+                where="language.tokenizer",
+                fix="add eos_token to its tokenizer_config.json",
+            )
+        return found
+
+    @property
+    def begin(self) -> int | None:
+        """Id before every document, where the tokenizer itself puts one there."""
+        framed = self.backend.encode("a", add_special_tokens=True).ids
+        first = self.id_of("bos_token")
+        first = self.id_of("cls_token") if first is None else first
+        return first if framed and framed[0] == first else None
+
+    @property
+    def has_own_template(self) -> bool:
+        """Whether it came with a chat template."""
+        return self._template is not None
+
+    @cached_property
+    def template(self) -> ChatTemplate:
+        """The chat template: its own, else ours."""
+        source = self._template
+        if source is None:
+            known = self.backend.token_to_id("<|im_start|>"), self.backend.token_to_id("<|im_end|>")
+            source = PLAIN if None in known else CHATML
+        return ChatTemplate(source, self.special)
+
+    def with_template(self, source: str | None) -> LanguageTokenizer:
+        """Return the same tokenizer with another chat template; None keeps its own."""
+        return self if source is None else LanguageTokenizer(self.backend, self.special, source)
+
+    @property
+    def stops(self) -> frozenset[int]:
+        """Ids that end what the model says: of a document, and of a turn."""
+        found = {self.end, self.backend.token_to_id("<|im_end|>"), self.turn_end}
+        return frozenset(int(token) for token in found if token is not None)
+
+    @cached_property
+    def turn_end(self) -> int | None:
+        """Id at the end of the assistant's turns; None where the template sets none."""
+        try:
+            rendered = self.template.render([Turn("user", "a"), Turn("assistant", "b")])
+        except Exception:  # whether a template can be used is said where it is used
+            return None
+        ids, trained = self._cut(rendered, {})
+        last = ids[trained][-1:] if trained.any() else ids[:0]
+        return int(last[0]) if len(last) and int(last[0]) in self.special_ids else None
+
+    @cached_property
+    def cuts_anywhere(self) -> bool:
+        """Whether a text may be cut between lines without changing its ids: byte-level, without a prefix."""
+        state = json.loads(self.backend.to_str())
+        before = state.get("pre_tokenizer") or {}
+        steps = before.get("pretokenizers", [before])
+        levels = [step for step in steps if step.get("type") == "ByteLevel"]
+        return state.get("normalizer") is None and bool(levels) and not levels[0].get("add_prefix_space")
+
+    def encode(self, texts: Sequence[str]) -> list[Ids]:
+        """Return the ids of some texts, without begin and end; in parallel, in Rust."""
+        self.backend.encode_special_tokens = True
+        found = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.asarray(encoding.ids, dtype=np.int32) for encoding in found]
+
+    def encode_chats(self, chats: Sequence[Sequence[Turn]]) -> list[tuple[Ids, Flags]]:
+        """Return ids, and which of them the assistant said, of some conversations.
+
+        Raises:
+            DataError: the template refuses a conversation.
+        """
+        return [self._cut(*self._rendered(turns)) for turns in chats]
+
+    def encode_prompt(self, turns: Sequence[Turn]) -> Ids:
+        """Return the ids behind which the assistant speaks."""
+        shielded, taken = self._shielded(turns)
+        return self._cut(Rendered(self.template.prompt(shielded), ()), taken)[0]
+
+    def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
+        """Return the text of some ids.
+
+        Args:
+            ids: tokens.
+            special: show special tokens too.
+        """
+        return str(self.backend.decode([int(token) for token in ids], skip_special_tokens=not special))
+
+    def pieces(self, ids: Iterable[int]) -> list[str]:
+        """Return the text of each token by itself, for people to look at."""
+        return [self.decode([token], special=True) for token in ids]
+
+    def _rendered(self, turns: Sequence[Turn]) -> tuple[Rendered, dict[str, str]]:
+        shielded, taken = self._shielded(turns)
+        return self.template.render(shielded), taken
+
+    def _shielded(self, turns: Sequence[Turn]) -> tuple[Sequence[Turn], dict[str, str]]:
+        """Return the turns with placeholders for texts that look like special tokens, and what they are."""
+        pattern = self._special_pattern
+        if pattern is None or not any(pattern.search(turn.text) for turn in turns):
+            return turns, {}
+        taken: dict[str, str] = {}
+
+        def shield(found: re.Match[str]) -> str:
+            key = f"{_PLACEHOLDER}{len(taken)}{_PLACEHOLDER}"
+            taken[key] = found[0]
+            return key
+
+        return [Turn(turn.role, pattern.sub(shield, turn.text)) for turn in turns], taken
+
+    def _cut(self, rendered: Rendered, taken: Mapping[str, str]) -> tuple[Ids, Flags]:
+        """Return ids and which are trained; what stood behind placeholders is cut as plain text."""
+        if not taken:
+            self.backend.encode_special_tokens = False
+            found = self.backend.encode(rendered.text, add_special_tokens=False)
+            starts = np.asarray([start for start, _ in found.offsets], dtype=np.int64)
+            ids = np.asarray(found.ids, dtype=np.int32)
+            return ids, self._trained(ids, starts, rendered.trained)
+        all_ids: list[int] = []
+        all_starts: list[int] = []
+        pattern = self._special_pattern
+        assert pattern is not None
+        place = 0
+        self.backend.encode_special_tokens = True
+        for piece in re.split(f"({pattern.pattern})", rendered.text):
+            if pattern.fullmatch(piece):
+                all_ids.append(int(self.backend.token_to_id(piece) or 0))
+                all_starts.append(place)
+            elif piece:
+                plain, places, shifts = _filled(piece, taken)
+                found = self.backend.encode(plain, add_special_tokens=False)
+                all_ids += found.ids
+                all_starts += [
+                    place + start + shifts[bisect_right(places, start) - 1] for start, _ in found.offsets
+                ]
+            place += len(piece)
+        ids = np.asarray(all_ids, dtype=np.int32)
+        return ids, self._trained(ids, np.asarray(all_starts, dtype=np.int64), rendered.trained)
+
+    def _trained(self, ids: Ids, starts: npt.NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> Flags:
+        """Return which tokens lie in the spans; white space behind the end of a turn does not count."""
+        trained = np.zeros(len(ids), dtype=bool)
+        for first, last in spans:
+            inside = np.flatnonzero((starts >= first) & (starts < last))
+            ends = np.flatnonzero(np.isin(ids[inside], self._special_array))
+            if len(ends) and not self.decode(ids[inside[ends[-1] + 1 :]]).strip():
+                inside = inside[: ends[-1] + 1]
+            trained[inside] = True
+        return trained
+
+    @cached_property
+    def special_ids(self) -> frozenset[int]:
+        """Ids of special tokens."""
+        return frozenset(
+            int(token) for token, added in self.backend.get_added_tokens_decoder().items() if added.special
+        )
+
+    @cached_property
+    def _special_array(self) -> Ids:
+        return np.fromiter(sorted(self.special_ids), dtype=np.int32)
+
+    @cached_property
+    def _special_pattern(self) -> re.Pattern[str] | None:
+        added = self.backend.get_added_tokens_decoder().values()
+        texts = sorted((token.content for token in added if token.content), key=len, reverse=True)
+        return re.compile("|".join(map(re.escape, texts))) if texts else None
+
+    @cached_property
+    def starts_word(self) -> Flags:
+        """Whether a token begins a word, bool [vocabulary]: whole words are hidden from a masked model."""
+        found = np.ones(self.vocabulary, dtype=bool)
+        vocabulary = self.backend.get_vocab(with_added_tokens=True)
+        for text, token in vocabulary.items():
+            if text.startswith("##"):
+                found[token] = False
+        spaced = {mark for mark in "Ġ▁" if sum(text.startswith(mark) for text in vocabulary) > 10}
+        if spaced:
+            for text, token in vocabulary.items():
+                # A token that goes on: letters or digits without the space before them.
+                if text[0] not in spaced and (text[0].isalnum() or ord(text[0]) > 0x7F):
+                    found[token] = False
+        found[self._special_array] = True
+        return found
+
+    @property
+    def hash_key(self) -> str:
+        """Text that differs where anything about the tokenizer does."""
+        return json.dumps([self.backend.to_str(), self.special, self._template], sort_keys=True)
+
+    def save(self, folder: Path) -> None:
+        """Write the files by which this and transformers' tokenizers are read."""
+        write_atomic(folder / FILE, self.backend.to_str(pretty=True))
+        settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", **self.special}
+        settings["clean_up_tokenization_spaces"] = False
+        template = self.template.source
+        if self._template is not None or "mask_token" not in self.special:
+            settings["chat_template"] = template
+        write_json(folder / SETTINGS, settings)
+
+    @classmethod
+    def load(cls, folder: Path) -> LanguageTokenizer:
+        """Read what `save` wrote.
+
+        Raises:
+            ModelFolderError: it is damaged.
+        """
+        from tokenizers import Tokenizer
+
+        try:
+            backend = Tokenizer.from_file(str(folder / FILE))
+            settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
+        except Exception as error:  # tokenizers raises plain Exception
+            raise ModelFolderError(
+                f"the tokenizer cannot be read: {str(error).splitlines()[0]}",
+                where=str(folder / FILE),
+                fix="use an undamaged copy of the folder",
+            ) from error
+        special = {role: settings[role] for role in ROLES if isinstance(settings.get(role), str)}
+        template = settings.get("chat_template")
+        return cls(backend, special, template if isinstance(template, str) else None)
+
+
+def _filled(piece: str, taken: Mapping[str, str]) -> tuple[str, list[int], list[int]]:
+    """Return a text with its placeholders filled in, and how places in it map back.
+
+    Returns:
+        text: without placeholders.
+        places: where, in that text, what follows is shifted.
+        shifts: by how much.
+    """
+    text, places, shifts = "", [0], [0]
+    end = 0
+    for found in re.finditer(f"{_PLACEHOLDER}\\d+{_PLACEHOLDER}", piece):
+        text += piece[end : found.start()] + taken[found[0]]
+        end = found.end()
+        places.append(len(text))
+        shifts.append(end - len(text))
+    return text + piece[end:], places, shifts

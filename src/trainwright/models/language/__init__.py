@@ -1,0 +1,1 @@
+"""Language models: tokens to states, and states to the chances of tokens."""

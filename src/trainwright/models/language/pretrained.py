@@ -1,0 +1,172 @@
+"""Any Hugging Face language model behind the interface of ours.
+
+Rows are read packed where the model can (see `packed_transformers`), else padded. The output layer is taken
+off, so that logits are made of the tokens that are learned alone. Both are tried on a few tokens when a
+checkpoint is loaded: what does not give the checkpoint's own logits is not used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from trainwright.models.language.base import Cache, LanguageModel, LanguageOptions
+from trainwright.models.layers.packing import Packing
+from trainwright.models.packed_transformers import place_shift, read_packed, read_padded, use_padded
+
+_SAME = 1e-3
+_LEARNING_RATE = 2e-5
+
+
+class Pretrained(LanguageModel):
+    """A model of transformers with a causal or masked head.
+
+    Args:
+        model: the model, float32.
+        causal: whether tokens see earlier ones alone.
+
+    Attributes:
+        packs_rows: whether rows are read end to end.
+    """
+
+    Options = LanguageOptions
+
+    def __init__(self, model: Any, *, causal: bool) -> None:
+        super().__init__()
+        self.options = LanguageOptions()
+        self.model = model
+        self.causal = causal
+        self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
+        self.learning_rate = _LEARNING_RATE
+        self.context = getattr(model.config, "max_position_embeddings", None)
+        self._split = self._splits()
+        self._shift: int | None = None
+        with self._headless():
+            self._shift = place_shift(self.model)
+
+    @property
+    def packs_rows(self) -> bool:
+        """Whether rows are read end to end."""
+        return self._shift is not None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Layers and width, for what a step costs."""
+        config = self.model.config
+        return int(getattr(config, "num_hidden_layers", 1)), int(getattr(config, "hidden_size", 1))
+
+    @contextmanager
+    def _headless(self) -> Iterator[None]:
+        """Let the model give what its output layer takes, where that is all the layer does."""
+        if not self._split:
+            yield
+            return
+        layer = self.model.get_output_embeddings()
+        self.model.set_output_embeddings(nn.Identity())
+        try:
+            yield
+        finally:
+            self.model.set_output_embeddings(layer)
+
+    @torch.no_grad()
+    def _splits(self) -> bool:
+        """Return whether the output layer, applied by itself, gives the model's logits."""
+        layer = self.model.get_output_embeddings()
+        if not isinstance(layer, nn.Linear):
+            return False
+        tokens = torch.arange(5, device=layer.weight.device).unsqueeze(0) % self.vocabulary
+        training = self.model.training
+        self.model.eval()
+        try:
+            expected = self.model(input_ids=tokens).logits
+            self._split = True
+            with self._headless():
+                states = self.model(input_ids=tokens).logits
+            given = layer(states)
+        finally:
+            self.model.train(training)
+        return bool(torch.allclose(given, expected, rtol=_SAME, atol=_SAME * float(expected.abs().max())))
+
+    def states(self, tokens: Tensor, packed: Packing) -> Tensor:
+        """Return what the output layer takes of each token, [tokens, width] (or logits, see `output`)."""
+        with self._headless():
+            if self._shift is not None and _packs(self.model, tokens):
+                return read_packed(self.model, tokens, packed, place_shift=self._shift)
+            lengths = packed.lengths.sort(stable=True).values
+            time = torch.arange(int(lengths.max()), device=tokens.device)
+            inside = time < lengths.unsqueeze(1)
+            padded = tokens.new_zeros(inside.shape)
+            padded[inside] = tokens[: int(lengths.sum())]
+            return read_padded(self.model, padded, inside)[inside]
+
+    def output(self) -> tuple[Tensor, Tensor | None]:
+        """Return the matrix and bias that turn states into logits; an identity where states are logits."""
+        if not self._split:
+            raise NotImplementedError("this model makes its logits itself")
+        layer = self.model.get_output_embeddings()
+        return layer.weight, layer.bias
+
+    @property
+    def gives_logits(self) -> bool:
+        """Whether states are logits already: the model's output does more than a layer."""
+        return not self._split
+
+    def logits(self, states: Tensor) -> Tensor:
+        """Return logits [..., vocabulary] of states."""
+        return states if self.gives_logits else super().logits(states)
+
+    def begin(self, pads: Tensor, limit: int) -> TransformersCache:
+        """Return the cache of a new batch."""
+        return TransformersCache(pads)
+
+    def step(self, tokens: Tensor, cache: Cache) -> Tensor:
+        """Read some more tokens of every row; return their states."""
+        assert isinstance(cache, TransformersCache)
+        use_padded(self.model)
+        new = tokens.shape[1]
+        place = torch.arange(cache.length + new, device=tokens.device)
+        mask = place >= cache.pads.unsqueeze(1)
+        positions = (place[cache.length :] - cache.pads.unsqueeze(1)).clamp(min=0)
+        with self._headless():
+            found = self.model(
+                input_ids=tokens,
+                attention_mask=mask.long(),
+                position_ids=positions,
+                past_key_values=cache.kept,
+                use_cache=True,
+            )
+        cache.kept = found.past_key_values
+        cache.length += new
+        return found.logits  # type: ignore[no-any-return]
+
+
+class TransformersCache:
+    """The library's own cache of keys and values.
+
+    Args:
+        pads: empty places of each row, int64 [batch].
+    """
+
+    def __init__(self, pads: Tensor) -> None:
+        self.pads, self.length = pads, 0
+        self.kept: Any = None
+
+    def keep(self, rows: Tensor) -> None:
+        """Keep some rows of the batch, int64 [kept], and forget the others."""
+        self.pads = self.pads[rows]
+        if self.kept is not None:
+            self.kept.batch_select_indices(rows)
+
+
+def _packs(model: Any, tokens: Tensor) -> bool:
+    """Return whether rows can be read packed where they are: on a GPU only in half precision."""
+    from trainwright.models.layers.packing import packs
+
+    config = model.config
+    heads = getattr(config, "num_attention_heads", None) or 1
+    width = getattr(config, "head_dim", None) or config.hidden_size // heads
+    return packs(tokens.device, int(width))

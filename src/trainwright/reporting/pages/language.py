@@ -1,0 +1,165 @@
+"""A language model in the report: how well it tells text, what it writes, and what it read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from trainwright.reporting.language import Message, both
+from trainwright.reporting.numbers import clip, count, interval, number
+from trainwright.reporting.run_documents import RunDocuments
+from trainwright.reporting.words import metric_title, part_title, task_title
+
+_MOST_TOKENS = 200
+_MOST_SAMPLES = 40
+_CHARACTERS = 1_200
+_HEADLINES = ("bits_per_byte", "perplexity", "loss")
+
+
+@dataclass(frozen=True)
+class Line:
+    """A metric: its name, its value with interval, and what counting reaches."""
+
+    title: Message
+    value: str
+    range: str
+    baseline: str
+
+
+@dataclass(frozen=True)
+class LanguagePage:
+    """What a run of a language model says.
+
+    Attributes:
+        task: what was learned.
+        outcome: "better", "worse" or "no-baseline" beside n-grams; None while it is not judged.
+        headline: the metric at the top, on the test texts.
+        badge, sentence: the verdict in words.
+        lines: all metrics.
+        compared: whether there is something to compare with.
+        written: (step or "", prompt, text) of what it wrote, the last first.
+        parts: (part, samples, tokens).
+        read: samples as tokens: (text, whether it is learned).
+        fertility: (script, characters a token, tokens a word).
+        facts: of format and tokenizer.
+    """
+
+    task: Message
+    outcome: str | None
+    headline: Line | None
+    badge: Message | None
+    sentence: Message | None
+    lines: Sequence[Line]
+    compared: bool
+    written: Sequence[tuple[str, str, str]]
+    parts: Sequence[tuple[Message, str, str]]
+    read: Sequence[Sequence[tuple[str, bool]]]
+    fertility: Sequence[tuple[str, str, str]]
+    facts: Sequence[tuple[Message, str]]
+
+
+def language_page(run: RunDocuments) -> LanguagePage | None:
+    """Return the page of a language model; None for any other run."""
+    data = run.data
+    if data.get("kind") != "language":
+        return None
+    judged = (run.evaluation or {}).get("language")
+    lines = _lines(judged, run.judged_part) if judged else {}
+    top = next((name for name in _HEADLINES if name in lines), None)
+    outcome, badge, sentence = _verdict(judged, run.judged_part, top)
+    tokenizer = data["tokenizer"]
+    made = both("trained on this data") if tokenizer["made"] else both("the checkpoint's own")
+    return LanguagePage(
+        task=task_title(data["task"]),
+        outcome=outcome,
+        headline=lines[top] if top else None,
+        badge=badge,
+        sentence=sentence,
+        lines=list(lines.values()),
+        compared=bool(judged and judged["baseline"]),
+        written=_written(run, judged),
+        parts=[
+            (part_title(name), count(each["samples"]), count(each["tokens"]))
+            for name, each in data["parts"].items()
+        ],
+        read=[
+            [(token["text"], bool(token["trained"])) for token in sample[:_MOST_TOKENS]]
+            for sample in data["shown"]
+        ],
+        fertility=[
+            (each["script"], number(each["characters_per_token"]), number(each["tokens_per_word"]))
+            for each in tokenizer["fertility"]
+        ],
+        facts=[
+            (both("format"), str(data["format"])),
+            (both("tokens in the vocabulary"), count(tokenizer["vocabulary"])),
+            (both("tokenizer"), made.en),
+            (both("tokens of a sample, median and most"), _lengths(data["lengths"])),
+        ],
+    )
+
+
+def _lengths(lengths: Mapping[str, int]) -> str:
+    return f"{count(lengths['median'])} / {count(lengths['max'])}" if lengths else ""
+
+
+def _lines(judged: Mapping[str, Any], part: str) -> dict[str, Line]:
+    baseline = (judged["baseline"] or {}).get("metrics", {})
+    return {
+        name: Line(
+            metric_title(name, figure["title"]),
+            number(figure["value"]),
+            interval(figure),
+            number(baseline[name]) if name in baseline else "",
+        )
+        for name, figure in judged["parts"][part]["metrics"].items()
+    }
+
+
+def _verdict(
+    judged: Mapping[str, Any] | None, part: str, top: str | None
+) -> tuple[str | None, Message | None, Message | None]:
+    if judged is None or top is None:
+        return None, None, None
+    figure = judged["parts"][part]["metrics"][top]
+    value = number(figure["value"])
+    result = both(
+        "On texts that were kept away from training the {metric} is {value} (less is better).",
+        metric=metric_title(top, figure["title"]),
+        value=value,
+    )
+    baseline = (judged["baseline"] or {}).get("metrics", {}).get(top)
+    if baseline is None:
+        return "no-baseline", both("Not compared with a simple model"), result
+    highest = figure["value"] if figure["high"] is None else figure["high"]
+    better = highest < baseline
+    comparison = both(
+        "Counting which token follows which (n-grams of {order}) reaches {value}.",
+        order=judged["baseline"]["order"],
+        value=number(baseline),
+    )
+    outcome = "better" if better else "worse" if figure["value"] > baseline else "as-good"
+    badges = {
+        "better": both("Better than counting"),
+        "worse": both("Counting is better"),
+        "as-good": both("No better than counting"),
+    }
+    return outcome, badges[outcome], both("{first} {second}", first=result, second=comparison)
+
+
+def _written(run: RunDocuments, judged: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
+    """Return what the model wrote, the last first, each with the step at which it did."""
+    found = [("", each) for each in judged["samples"]] if judged else []
+    step = 0
+    earlier: list[tuple[str, Any]] = []
+    for event in run.events:
+        if event["kind"] == "step":
+            step = event["step"]
+        elif event["kind"] == "samples":
+            earlier += [(count(step), each) for each in event["samples"]]
+    found += reversed(earlier)
+    return [
+        (at, clip(each["prompt"], _CHARACTERS), clip(each["text"], _CHARACTERS))
+        for at, each in found[:_MOST_SAMPLES]
+    ]

@@ -1,0 +1,131 @@
+"""Choices for language models: what "auto" means for these texts and this model, with the reason for each."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Literal
+
+from trainwright.recipe.budget import Budget
+from trainwright.recipe.recipe import Recipe
+from trainwright.workshop.choices import DEFAULT_SECONDS, RATE_FACTORS, Choices
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainwright.models.language.base import LanguageModel
+
+_CONTEXTS = {"tiny": 256, "small": 256, "base": 1024, "large": 2048}
+_FINE_TUNED_CONTEXT = 1024
+_TOKENS_A_PARAMETER = 20
+"""What a model from random weights is given (Hoffmann et al. 2022, 'Chinchilla')."""
+_MOST_EPOCHS = 20
+_FINE_TUNED_EPOCHS = 3
+_EVALUATIONS = 20
+_PATIENCE = 5
+_BATCH_TOKENS = {"cpu": 2_048, "cuda": 65_536, "mps": 16_384}
+_FINE_TUNED_TOKENS = {"cpu": 512, "cuda": 16_384, "mps": 2_048}
+
+SLIVER_RATES = {
+    "lora": 2e-4,
+    "dora": 2e-4,
+    "rslora": 1e-4,
+    "ia3": 5e-3,
+    "prompt": 3e-2,
+    "prefix": 1e-2,
+    "adapter": 5e-4,
+}
+"""Peak learning rates: few parameters take larger steps than a whole model, as their authors found."""
+
+
+def context_of(recipe: Recipe, known: int | None) -> int:
+    """Return the most tokens of a training sample.
+
+    Args:
+        recipe: what was asked for.
+        known: most tokens that a checkpoint reads.
+    """
+    if recipe.language.context is not None:
+        return recipe.language.context
+    if recipe.model.checkpoint is not None:
+        return min(_FINE_TUNED_CONTEXT, known or _FINE_TUNED_CONTEXT)
+    return _CONTEXTS[recipe.model.size]
+
+
+def batch_tokens_of(recipe: Recipe, device: torch.device, *, context: int) -> int:
+    """Return the tokens of a micro-batch."""
+    if recipe.training.batch_tokens is not None:
+        return recipe.training.batch_tokens
+    known = _BATCH_TOKENS if recipe.model.checkpoint is None else _FINE_TUNED_TOKENS
+    return known.get(device.type, known["cpu"])
+
+
+def choose_language(
+    recipe: Recipe,
+    network: LanguageModel,
+    *,
+    tokens: int,
+    steps_per_epoch: int,
+    precision: tuple[Literal["float32", "bfloat16"], str],
+) -> Choices:
+    """Fill in what the recipe left open.
+
+    Args:
+        recipe: with context and batch filled in.
+        network: the model.
+        tokens: of a pass.
+        steps_per_epoch: updates in a pass.
+        precision: what suits model and machine, and why.
+    """
+    settings, scratch = recipe.training, recipe.model.checkpoint is None
+    reasons: dict[str, str] = {}
+
+    def chosen(field: str, value: object, why: str) -> None:
+        reasons[field] = f"{value} ({why})"
+
+    learning_rate = settings.learning_rate
+    if learning_rate is None:
+        method = recipe.tuning.method
+        learning_rate = SLIVER_RATES.get(method, network.learning_rate) * RATE_FACTORS[settings.optimizer]
+        why = f"good for {method}" if method in SLIVER_RATES else "good for a model of this width"
+        chosen("learning_rate", f"{learning_rate:.3g}", why if scratch or method != "full" else "fine-tuning")
+    if settings.precision == "auto" and precision[0] != "float32":
+        chosen("precision", *precision)
+    seconds: float | None = None
+    budget = settings.budget
+    tokens_a_step = max(tokens / steps_per_epoch, 1)
+    parameters = sum(p.numel() for p in network.parameters())
+    if budget is None:
+        if scratch:
+            epochs = min(max(_TOKENS_A_PARAMETER * parameters / max(tokens, 1), 1), _MOST_EPOCHS)
+            why = f"{_TOKENS_A_PARAMETER} tokens for each parameter, and at most {_MOST_EPOCHS} passes"
+        else:
+            epochs, why = _FINE_TUNED_EPOCHS, "enough for fine-tuning"
+        steps = max(1, round(epochs * steps_per_epoch))
+        seconds, budget = DEFAULT_SECONDS, Budget(steps, "steps")
+        chosen("budget", f"{epochs:.3g} epochs", f"{why}, within {DEFAULT_SECONDS // 60} minutes")
+    elif budget.unit == "epochs":
+        steps = max(1, math.ceil(budget.amount * steps_per_epoch))
+    elif budget.unit == "tokens":
+        steps = max(1, math.ceil(budget.amount / tokens_a_step))
+    elif budget.unit == "steps":
+        steps = int(budget.amount)
+    else:
+        seconds = budget.amount
+        steps = 10 * _MOST_EPOCHS * steps_per_epoch
+    training = settings.model_copy(
+        update={
+            "budget": budget,
+            "learning_rate": learning_rate,
+            "weight_decay": _decay(recipe) if settings.weight_decay is None else settings.weight_decay,
+            "schedule": "cosine" if settings.schedule == "auto" else settings.schedule,
+            "precision": precision[0] if settings.precision == "auto" else settings.precision,
+            "early_stopping": _PATIENCE if settings.early_stopping is None else settings.early_stopping,
+            "graphs": "off",
+        }
+    )
+    evaluate_every = max(1, min(steps_per_epoch, -(-steps // _EVALUATIONS)))
+    return Choices(training, steps_per_epoch, steps, evaluate_every, seconds, reasons)
+
+
+def _decay(recipe: Recipe) -> float:
+    return 0.1 if recipe.model.checkpoint is None else 0.0

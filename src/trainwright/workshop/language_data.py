@@ -1,0 +1,637 @@
+"""From a recipe to tokens: open, tell the format, train or load a tokenizer, tokenise once, share out."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from trainwright.data.cache import prune
+from trainwright.data.open import open_table
+from trainwright.data.sources.text import ENDINGS
+from trainwright.data.splits.parts import PARTS
+from trainwright.data.table import Quarantined, Table
+from trainwright.data.token_store import TokenRows, Tokens, TokenWriter, open_tokens
+from trainwright.data.wording import counted
+from trainwright.features.language.formats import Format, Sample, choose_format
+from trainwright.features.language.samples import parts_of, read_samples, text_of, tokenized
+from trainwright.features.language.tokenizer import FILE, LanguageTokenizer
+from trainwright.features.language.train import KINDS, Kind, sampled, train_tokenizer, vocabulary_for
+from trainwright.foundation.errors import DataError, RecipeError
+from trainwright.foundation.hashing import json_hash
+from trainwright.foundation.leases import use
+from trainwright.foundation.locks import locked
+from trainwright.foundation.paths import cache_folder, whole_folder
+from trainwright.foundation.random import numpy_stream
+from trainwright.recipe.recipe import DataSettings, Recipe, SplitSettings
+
+Array = npt.NDArray[Any]
+
+_VERSION = 1
+"""Version of the cached tokens; raised when they change."""
+
+_FEW = 50
+"""With fewer samples than this each is cut into its parts, as one of them alone would be no test."""
+_SHARES = (0.05, 0.05)
+"""Validation and test where the recipe does not say: texts are many tokens."""
+_ROWS, _CHUNK_BYTES, _LOOKED_AT = 4_096, 1 << 25, 64
+_IN_MEMORY_BYTES = 1 << 30
+
+
+@dataclass
+class LanguageData:
+    """Samples that are ready to be learned.
+
+    Attributes:
+        recipe: with format, tokenizer and shares filled in.
+        table: the raw rows.
+        form: word of their format.
+        names: the format's names → columns.
+        tokenizer: cuts texts.
+        tokens: all samples.
+        indices: part → samples, int64.
+        quarantined: rows set aside.
+        notes: what was decided or noticed, one sentence each.
+        trained_tokenizer: whether the tokenizer was made for this data.
+        shared_out: how samples were shared out: "random", "given", or "ends" of each.
+        seconds: step → time it took.
+        cached: the tokens came from an earlier run.
+    """
+
+    recipe: Recipe
+    table: Table
+    form: str
+    names: Mapping[str, str]
+    tokenizer: LanguageTokenizer
+    tokens: Tokens
+    indices: dict[str, Array]
+    quarantined: list[Quarantined]
+    notes: list[str] = field(default_factory=list)
+    trained_tokenizer: bool = False
+    shared_out: str = "random"
+    seconds: dict[str, float] = field(default_factory=dict)
+    cached: bool = False
+
+    @property
+    def parts_each(self) -> int:
+        """Rows of tokens that a sample has."""
+        return parts_of(_task(self.recipe))
+
+    def bytes_of(self, part: str) -> int:
+        """Return the bytes of text of a part of the split."""
+        return int(self.tokens.sizes[self.indices[part]].sum())
+
+
+def prepare_language(
+    recipe: Recipe,
+    source: Any = None,
+    *,
+    base: Path | None = None,
+    checkpoint: LanguageTokenizer | None = None,
+) -> LanguageData:
+    """Open the data of a recipe and make it tokens.
+
+    Args:
+        recipe: what the user asked for; with a task.
+        source: a frame in memory, instead of `recipe.data`.
+        base: folder that relative paths of the recipe start from.
+        checkpoint: the tokenizer of the model that is fine-tuned.
+
+    Raises:
+        DataError: nothing can be learned from this data, and why.
+    """
+    task, settings = _task(recipe), recipe.language
+    began = time.monotonic()
+    table = open_table(as_text(recipe.data, base or Path()) if source is None else source, base=base)
+    word, form, names = choose_format(
+        list(table.schema), task=task, asked=settings.format, called=settings.columns, where=table.name
+    )
+    notes = list(table.notes)
+    sharing = _sharing(recipe.split, table, recipe.seed)
+    notes += sharing.notes
+    seconds = {"open": time.monotonic() - began}
+    began = time.monotonic()
+    made, tokenizer = _tokenizer(recipe, checkpoint, table, form, names, sharing)
+    seconds["tokenizer"] = time.monotonic() - began
+    began = time.monotonic()
+    tokens, cached = _tokens(task, table, word, form, names, sharing, tokenizer)
+    seconds["tokenise"] = time.monotonic() - began
+    quarantined = [*table.quarantined, *_set_aside(table, tokens.broken)]
+    _check_quarantine(quarantined, table, recipe.data.quarantine_limit)
+    indices = sharing.indices(tokens.rows, parts_of(task))
+    for part in ("training", "validation"):
+        if not len(indices[part]):
+            raise DataError(
+                f"no samples are left for {part}", where=table.name, fix="give more samples or another split"
+            )
+    _check_trained(tokens, tokenizer, table, task)
+    language = settings.model_copy(update={"format": word})
+    split = recipe.split.model_copy(update={"validation": sharing.validation, "test": sharing.test})
+    resolved = recipe.model_copy(update={"language": language, "split": split})
+    return LanguageData(
+        recipe=resolved,
+        table=table,
+        form=word,
+        names=names,
+        tokenizer=tokenizer,
+        tokens=tokens.in_memory(_IN_MEMORY_BYTES),
+        indices=indices,
+        quarantined=quarantined,
+        notes=notes,
+        trained_tokenizer=made,
+        shared_out="ends" if sharing.part is None else "random" if table.part is None else "given",
+        seconds=seconds,
+        cached=cached,
+    )
+
+
+def as_text(data: DataSettings, base: Path) -> DataSettings:
+    """Return the settings by which text files are read as texts, and a prepared corpus by its shards.
+
+    Args:
+        data: the recipe's.
+        base: folder that relative paths start from.
+    """
+    if data.format != "auto":
+        return data
+    paths = [data.path] if isinstance(data.path, str) else list(data.path)
+    shards = [_shards(base / path) if "://" not in path else None for path in paths]
+    if any(shards):
+        found = [place for path, shard in zip(paths, shards, strict=True) for place in shard or [path]]
+        return data.model_copy(update={"path": tuple(found)})
+    if all("://" not in path and _holds_text(base / path) for path in paths):
+        return data.model_copy(update={"format": "text"})
+    return data
+
+
+def _shards(folder: Path) -> list[str] | None:
+    """Return the shards of a folder that `trainwright prepare` made; None for any other."""
+    if not (folder / "manifest.json").is_file():
+        return None
+    return [str(path.resolve()) for path in sorted(folder.glob("part-*.parquet"))] or None
+
+
+def _holds_text(path: Path) -> bool:
+    """Return whether a path is a text file, or a folder of more text files than tables."""
+    if path.is_file():
+        return path.suffix.lower() in ENDINGS
+    if not path.is_dir():
+        return False
+    endings = Counter(
+        file.suffix.lower() for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")
+    )
+    texts = sum(count for ending, count in endings.items() if ending in ENDINGS)
+    tables = sum(endings[ending] for ending in (".parquet", ".jsonl", ".ndjson", ".csv", ".arrow"))
+    return texts > tables
+
+
+@dataclass(frozen=True)
+class _Sharing:
+    """How samples are shared out.
+
+    Attributes:
+        part: part of each row, int8 [rows]; None where each sample is cut into its parts.
+        validation, test: shares.
+        notes: what is worth a word.
+    """
+
+    part: Array | None
+    validation: float
+    test: float
+    notes: tuple[str, ...] = ()
+
+    @property
+    def key(self) -> Any:
+        """What differs where samples are cut in other places."""
+        if self.part is not None:
+            return hashlib.blake2b(self.part.tobytes(), digest_size=16).hexdigest()
+        return [self.validation, self.test]
+
+    def cut(self, sample: Sample) -> list[Sample]:
+        """Return the training, validation and test part of a sample; itself where it is in one part."""
+        if self.part is not None:
+            return [sample]
+        text = text_of(sample)
+        first = _line_at(text, 1 - self.validation - self.test)
+        second = max(_line_at(text, 1 - self.test), first) if self.test else len(text)
+        return [Sample(text[:first]), Sample(text[first:second]), Sample(text[second:])]
+
+    def indices(self, rows: Array, parts_each: int) -> dict[str, Array]:
+        """Return part → samples (or of pairs the first rows of tokens)."""
+        part = np.arange(len(rows)) % len(PARTS) if self.part is None else self.part[rows]
+        return {
+            name: parts_each * np.flatnonzero(part == number).astype(np.int64)
+            for number, name in enumerate(PARTS)
+        }
+
+
+def _line_at(text: str, share: float) -> int:
+    """Return the beginning of a line near a share of a text."""
+    wanted = round(share * len(text))
+    for mark in ("\n\n", "\n", " "):
+        found = text.rfind(mark, wanted * 9 // 10, wanted)
+        if found >= 0:
+            return found + len(mark)
+    return wanted
+
+
+def _sharing(split: SplitSettings, table: Table, seed: int) -> _Sharing:
+    given = split.model_fields_set
+    validation = split.validation if "validation" in given else _SHARES[0]
+    test = split.test if "test" in given else _SHARES[1]
+    if split.method not in {"auto", "random", "column", "given"}:
+        raise RecipeError(
+            f"a language model's samples are not split by {split.method}",
+            where="split.method",
+            fix="set it to auto or random, or give files for validation and test",
+        )
+    if table.part is not None:
+        part = np.asarray(table.part)
+        if not (part == 1).any():  # a test set alone was given: validation comes from the rest
+            part = part.copy()
+            rest = np.flatnonzero(part == 0)
+            chosen = numpy_stream(seed, "split").permutation(len(rest))[
+                : max(1, round(validation * len(rest)))
+            ]
+            part[rest[chosen]] = 1
+        return _Sharing(part, validation, test)
+    if table.num_rows < _FEW:
+        what = counted(table.num_rows, "document")
+        return _Sharing(
+            None,
+            validation,
+            test,
+            (f"Validation and test are the ends of the {what}: there are few of them.",),
+        )
+    order = numpy_stream(seed, "split").permutation(table.num_rows)
+    part = np.zeros(table.num_rows, dtype=np.int8)
+    first = max(1, round(validation * table.num_rows))
+    part[order[:first]] = 1
+    part[order[first : first + round(test * table.num_rows)]] = 2
+    return _Sharing(part, validation, test)
+
+
+def _samples(
+    table: Table, form: Format, names: Mapping[str, str], sharing: _Sharing, *, skip: int = 0
+) -> Iterator[tuple[list[Sample], list[int], dict[int, str], int]]:
+    """Yield samples, their rows, broken rows, and the number of rows so far; `skip` rows are left out."""
+    done, columns = 0, sorted(set(names.values()))
+    for frame in table.chunks(columns, size=_rows_at_once(table, columns)):
+        first, done = done, done + len(frame)
+        if done <= skip:
+            continue
+        kept = frame[max(skip - first, 0) :]
+        samples, rows, broken = read_samples(kept, form, names, max(first, skip))
+        if sharing.part is None:
+            rows = [row for row in rows for _ in PARTS]
+            samples = [part for sample in samples for part in sharing.cut(sample)]
+        yield samples, rows, broken, done
+
+
+def _rows_at_once(table: Table, columns: Sequence[str]) -> int:
+    """Return how many rows are read at a time: a row may be a word or four million characters."""
+    some = np.unique(np.linspace(0, table.num_rows - 1, _LOOKED_AT).astype(np.int64))
+    typical = table.take(some, columns).estimated_size() / len(some)
+    return min(max(int(_CHUNK_BYTES / max(typical, 1)), 1), _ROWS)
+
+
+def _tokenizer(
+    recipe: Recipe,
+    checkpoint: LanguageTokenizer | None,
+    table: Table,
+    form: Format,
+    names: Mapping[str, str],
+    sharing: _Sharing,
+) -> tuple[bool, LanguageTokenizer]:
+    """Return whether the tokenizer was made for this data, and the tokenizer."""
+    settings, masked = recipe.language, recipe.task == "masked-lm"
+    template = _template(settings.template)
+    if settings.tokenizer not in {"auto", *KINDS}:
+        from trainwright.features.language.checkpoint import load_language_tokenizer
+
+        return False, load_language_tokenizer(settings.tokenizer).with_template(template)
+    if checkpoint is not None:
+        if settings.tokenizer != "auto":
+            raise RecipeError(
+                "a pretrained model reads with the tokenizer that it was trained with",
+                where="language.tokenizer",
+                fix="leave it out",
+            )
+        return False, checkpoint.with_template(template)
+    kind: Kind = "wordpiece" if masked else "bpe"
+    if settings.tokenizer in KINDS:
+        kind = next(known for known in KINDS if known == settings.tokenizer)
+    broken: dict[int, str] = {}
+    texts = _training_texts(table, form, names, sharing, broken)
+    characters = sum(map(len, texts()))
+    _check_quarantine(_set_aside(table, broken), table, recipe.data.quarantine_limit)
+    if not characters:
+        raise DataError("there is no text to train a tokenizer on", where=table.name, fix="give more text")
+    vocabulary = settings.vocabulary or vocabulary_for(characters)
+    key = json_hash(
+        [_VERSION, table.fingerprint, form.kind, dict(names), kind, vocabulary, masked, sharing.key]
+    )
+    folder = cache_folder("tokenizers") / key
+    use(folder)
+    with _locked(folder, "a tokenizer for the same data is being trained"):
+        if not (folder / FILE).is_file():
+            made = train_tokenizer(
+                sampled(texts(), characters), kind=kind, vocabulary=vocabulary, masked=masked
+            )
+            with whole_folder(folder, durable=False) as scratch:
+                made.save(scratch)
+            prune(folder)
+        folder.touch()
+        return True, LanguageTokenizer.load(folder).with_template(template)
+
+
+def _training_texts(
+    table: Table, form: Format, names: Mapping[str, str], sharing: _Sharing, broken: dict[int, str]
+) -> Callable[[], Iterator[str]]:
+    """Return what yields the texts of training; rows that are none are put into `broken`."""
+
+    def texts() -> Iterator[str]:
+        for samples, rows, unusable, _ in _samples(table, form, names, sharing):
+            broken.update(unusable)
+            for number, (sample, row) in enumerate(zip(samples, rows, strict=True)):
+                part = number % len(PARTS) if sharing.part is None else sharing.part[row]
+                if part == 0:
+                    yield text_of(sample)
+
+    return texts
+
+
+def _template(word: str) -> str | None:
+    """Return the text of the chat template that the recipe names; None for the tokenizer's own or ours."""
+    from trainwright.features.language.template import CHATML
+
+    if word == "auto":
+        return None
+    if word == "chatml":
+        return CHATML
+    path = Path(word).expanduser()
+    if not path.is_file():
+        raise RecipeError(
+            f"there is no chat template '{word}'",
+            where="language.template",
+            fix="set it to auto or chatml, or name a file with a Jinja template",
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeError) as error:
+        raise RecipeError(
+            "the chat template cannot be read", where=word, fix="give a text file in UTF-8"
+        ) from error
+
+
+def _tokens(
+    task: str,
+    table: Table,
+    word: str,
+    form: Format,
+    names: Mapping[str, str],
+    sharing: _Sharing,
+    tokenizer: LanguageTokenizer,
+) -> tuple[Tokens, bool]:
+    """Return the samples as tokens, from the cache of an earlier run where there is one."""
+    read_as = "text" if task in {"causal-lm", "masked-lm"} else task
+    key = json_hash(
+        [_VERSION, table.fingerprint, word, dict(names), read_as, tokenizer.hash_key]
+        + ([sharing.key] if sharing.part is None else [])
+    )
+    folder = cache_folder("tokens") / key
+    use(folder)
+    with _locked(folder, "the same texts are being tokenised"):
+        found = open_tokens(folder)
+        if found is not None:
+            folder.touch()
+            return found, True
+        flagged = read_as != "text"
+        # A scratch folder by a name that the next process knows: what is whole in it need not be done again.
+        writer = TokenWriter(folder, vocabulary=tokenizer.vocabulary, flagged=flagged)
+        for samples, rows, broken, done in _samples(table, form, names, sharing, skip=writer.rows_done):
+            made: TokenRows = tokenized(samples, rows, tokenizer, task=task)
+            made.broken |= broken
+            writer.append(made, rows_done=done)
+        writer.close()
+        prune(folder)
+        found = open_tokens(folder)
+        assert found is not None, folder
+        return found, False
+
+
+def _locked(folder: Path, busy: str) -> Any:
+    lock = folder.with_name(f".{folder.name}.lock")
+    return locked(lock, busy=busy, fix="wait for it", wait=lambda _: None)
+
+
+def _set_aside(table: Table, broken: Mapping[int, str]) -> list[Quarantined]:
+    return [
+        Quarantined(source=table.where(row), position=None, reason=reason, row=row)
+        for row, reason in sorted(broken.items())
+    ]
+
+
+def _check_quarantine(quarantined: Sequence[Quarantined], table: Table, limit: float) -> None:
+    total = table.num_rows + sum(row.row is None for row in quarantined)
+    if len(quarantined) <= limit * total:
+        return
+    first = next((row for row in quarantined if row.row is not None), quarantined[0])
+    where = first.source if first.row is not None else table.name
+    share = f"{len(quarantined):,} of {total:,} samples cannot be used"
+    raise DataError(
+        f"{share}; the first: {first.reason}",
+        where=where,
+        fix=f"mend them, or raise data.quarantine_limit above {limit:g}",
+    )
+
+
+def _check_trained(tokens: Tokens, tokenizer: LanguageTokenizer, table: Table, task: str) -> None:
+    """Refuse samples of which nothing, or never the end of a turn, is learned."""
+    if task not in {"chat", "preference"}:
+        return
+    trained = np.asarray(tokens.ids)[np.asarray(tokens.trained) > 0]
+    if not len(trained):
+        raise DataError(
+            "the chat template marks nothing that the assistant says",
+            where=table.name,
+            fix="set language.template to chatml, or to a template with {% generation %}",
+        )
+    if not np.isin(trained, np.fromiter(tokenizer.stops, dtype=np.int64)).any():
+        raise DataError(
+            "the model would never learn to stop: the chat template ends the assistant's turn with no "
+            "special token that is learned",
+            where=table.name,
+            fix="set language.template to chatml, or to a template that ends a turn inside {% generation %}",
+        )
+
+
+def _task(recipe: Recipe) -> str:
+    assert recipe.task is not None
+    return recipe.task
+
+
+def describe_language(data: LanguageData) -> dict[str, Any]:
+    """Return what `data.json` holds of a language model's data."""
+    tokens, tokenizer = data.tokens, data.tokenizer
+    parts = {}
+    for part in PARTS:
+        index = data.indices[part]
+        inside = tokens.lengths[index]
+        if data.parts_each == 2:
+            inside = inside + tokens.lengths[index + 1]
+        parts[part] = {
+            "samples": len(index),
+            "tokens": int(inside.sum()),
+            "bytes": int(tokens.sizes[index // data.parts_each].sum()),
+        }
+    reasons = Counter(row.reason for row in data.quarantined)
+    return {
+        "kind": "language",
+        "name": data.table.name,
+        "fingerprint": data.table.fingerprint,
+        "task": data.recipe.task,
+        "format": data.form,
+        "columns": [],
+        "rows": data.table.num_rows,
+        "names": dict(data.names),
+        "parts": parts,
+        "split": {
+            "method": data.shared_out,
+            "rows": {part: len(data.indices[part]) for part in PARTS},
+            "notes": [],
+        },
+        "tokenizer": {
+            "vocabulary": tokenizer.vocabulary,
+            "made": data.trained_tokenizer,
+            "fertility": fertility(data),
+        },
+        "lengths": _quantiles(tokens.lengths),
+        "shown": shown(data),
+        "quarantined": {
+            "count": len(data.quarantined),
+            "reasons": [{"reason": reason, "count": count} for reason, count in reasons.most_common(20)],
+        },
+        "notes": data.notes,
+        "column_notes": {},
+        "counts": tokens.counts,
+    }
+
+
+def _quantiles(lengths: Array) -> dict[str, int]:
+    if not len(lengths):
+        return {}
+    shares = {"min": 0.0, "median": 0.5, "p90": 0.9, "p99": 0.99, "max": 1.0}
+    return {name: int(np.quantile(lengths, share)) for name, share in shares.items()}
+
+
+_SCRIPTS = {
+    "Latin": r"\p{Latin}",
+    "Han": r"\p{Han}",
+    "Kana": r"[\p{Hiragana}\p{Katakana}]",
+    "Hangul": r"\p{Hangul}",
+    "Cyrillic": r"\p{Cyrillic}",
+    "Arabic": r"\p{Arabic}",
+    "Devanagari": r"\p{Devanagari}",
+    "digits": r"\p{N}",
+}
+_FERTILITY_TEXTS = 200
+_FERTILITY_CHARACTERS = 2_000
+
+
+def fertility(data: LanguageData) -> list[dict[str, Any]]:
+    """Return characters per token by script, from some texts: how much of a language fits into a context.
+
+    A text counts for the script of most of its letters.
+    """
+    texts = [text[:_FERTILITY_CHARACTERS] for text in _some_texts(data, _FERTILITY_TEXTS)]
+    if not texts:
+        return []
+    frame = pl.DataFrame({"text": texts}).with_columns(
+        *(pl.col("text").str.count_matches(pattern).alias(name) for name, pattern in _SCRIPTS.items()),
+        characters=pl.col("text").str.len_chars(),
+        words=pl.col("text").str.count_matches(r"\S+"),
+        tokens=pl.Series([len(ids) for ids in data.tokenizer.encode(texts)]),
+    )
+    counts = frame.select(list(_SCRIPTS)).to_numpy()
+    names = np.asarray([*_SCRIPTS])[counts.argmax(axis=1)]
+    grouped = (
+        frame.with_columns(script=pl.Series(names))
+        .group_by("script")
+        .agg(pl.len().alias("texts"), pl.col("characters", "words", "tokens").sum())
+        .sort("characters", descending=True)
+    )
+    return [
+        {
+            "script": row["script"],
+            "texts": row["texts"],
+            "characters_per_token": round(row["characters"] / max(row["tokens"], 1), 3),
+            "tokens_per_word": round(row["tokens"] / max(row["words"], 1), 3),
+        }
+        for row in grouped.to_dicts()
+    ]
+
+
+def _some_texts(data: LanguageData, number: int) -> list[str]:
+    """Return texts from all over the training rows."""
+    rows = np.unique(data.tokens.rows[data.indices["training"] // data.parts_each])
+    if not len(rows):
+        return []
+    chosen = rows[np.unique(np.linspace(0, len(rows) - 1, number).astype(np.int64))]
+    form = _format_of(data)
+    frame = data.table.take(chosen, sorted(set(data.names.values())))
+    samples, _, _ = read_samples(frame, form, data.names, 0)
+    texts = [text_of(sample) for sample in samples]
+    if len(texts) < _FEW:  # few long ones: some pieces of each
+        step = _FERTILITY_CHARACTERS * 10
+        texts = [text[at : at + step] for text in texts for at in range(0, len(text), step)][:number]
+    return texts
+
+
+def _format_of(data: LanguageData) -> Format:
+    from trainwright.features.language.formats import FORMATS
+
+    return FORMATS[data.form]
+
+
+_SHOWN_SAMPLES, _SHOWN_TOKENS = 3, 200
+
+
+def shown(data: LanguageData) -> list[list[dict[str, Any]]]:
+    """Return the tokens of some samples as text, each with whether it is learned: for people to look at."""
+    tokens, found = data.tokens, []
+    for sample in data.indices["training"][:_SHOWN_SAMPLES].tolist():
+        first, last = tokens.offsets[sample], tokens.offsets[sample + data.parts_each]
+        last = min(int(last), int(first) + _SHOWN_TOKENS)
+        ids = tokens.ids[first:last]
+        flags = np.ones(len(ids), bool) if tokens.trained is None else tokens.trained[first:last] > 0
+        found.append(
+            [
+                {"text": text, "trained": bool(flag)}
+                for text, flag in zip(_readable(data.tokenizer, ids), flags, strict=True)
+            ]
+        )
+    return found
+
+
+def _readable(tokenizer: LanguageTokenizer, ids: Array) -> list[str]:
+    """Return the text of each token; characters of several tokens stand at the last of them."""
+    pieces: list[str] = []
+    held: list[int] = []
+    for token in ids.tolist():
+        held.append(token)
+        text = tokenizer.decode(held, special=True)
+        if text.endswith("\ufffd") and len(held) < 4:
+            pieces.append("")
+            continue
+        pieces.append(text)
+        held = []
+    return pieces

@@ -1,0 +1,396 @@
+"""The job of a language model: texts or conversations, and the tokens that are to be told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from trainwright.data.batch_plan import BatchPlan
+from trainwright.data.encoded import Array
+from trainwright.foundation.devices import choose_device
+from trainwright.foundation.errors import DataError, RecipeError
+from trainwright.foundation.random import stream_seed
+from trainwright.foundation.ranks import ALONE, Ranks
+from trainwright.recipe.recipe import Recipe
+from trainwright.workshop.choices import Choices
+from trainwright.workshop.job import Events, Job, choose_engine
+from trainwright.workshop.language_choices import batch_tokens_of, choose_language, context_of
+from trainwright.workshop.language_data import LanguageData, describe_language, prepare_language
+from trainwright.workshop.language_network import (
+    build_network,
+    family_of,
+    language_groups,
+    load_pretrained,
+)
+from trainwright.workshop.start import write_start
+from trainwright.workshop.text_model import TextModel
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from trainwright.models.language.base import LanguageModel
+    from trainwright.tasks.language import LanguageTask
+    from trainwright.training.loop import Judgement, Outcome, Trainer
+
+_VALIDATION_TOKENS = {"cpu": 1 << 16, "cuda": 1 << 21}
+"""Tokens of validation that are read at each evaluation in training; the end of a run reads all."""
+_PROMPTS = 2
+_PROMPT_TOKENS = 16
+
+
+@dataclass
+class LanguageJob(Job):
+    """A run between preparation and training."""
+
+    recipe: Recipe
+    data: LanguageData
+    network: LanguageModel
+    task: LanguageTask
+    choices: Choices
+    parameters: int = 0
+    place: Path | None = None
+    outcome: Outcome | None = None
+    cost: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:  # type: ignore[override]
+        """What the data is called."""
+        return self.data.table.name
+
+    @property
+    def seconds(self) -> dict[str, float]:  # type: ignore[override]
+        """Step → time it took."""
+        return self.data.seconds
+
+    def model(self) -> TextModel:
+        """Return the model as it is now."""
+        return TextModel(self.recipe, self.data.tokenizer, self.network)
+
+    def over(self, network: Any) -> LanguageJob:
+        """Return the same job over another network."""
+        return replace(self, network=network)
+
+    def threads(self) -> AbstractContextManager[int]:
+        """Leave torch its threads: every step is products of large matrices."""
+        import torch
+
+        return nullcontext(torch.get_num_threads())
+
+    def describe(self) -> dict[str, Any]:
+        """Return what `data.json` holds."""
+        return describe_language(self.data)
+
+    def write_start(self, place: Path, *, in_memory: bool, base: Path | None) -> None:
+        """Write what is known before training."""
+        write_start(
+            place,
+            self.recipe,
+            table=self.data.table,
+            document=self.describe(),
+            quarantined=self.data.quarantined,
+            indices=self.data.indices,
+            in_memory=in_memory,
+            base=base,
+        )
+
+    def facts(self) -> dict[str, Any]:
+        """Return what is said of the model before training: parameters, operations, memory."""
+        return self.cost
+
+    def whole(self, ranks: Ranks) -> None:
+        """Make a network whole again whose parts the processes held."""
+        if self.sharded:
+            from trainwright.training.sharding import whole_state
+
+            state = whole_state(self.network, ranks)
+            if ranks.is_first:
+                self.network = _fresh(self.recipe, self.data.tokenizer.vocabulary)
+                self.network.load_state_dict(state)
+
+    def judge(self, began: float) -> None:
+        """Judge the trained network, and write model, report and, last, the evaluation."""
+        from trainwright.workshop.language_judging import judge_language
+
+        judge_language(self, began)
+
+    def trainer(
+        self,
+        checkpoints: Any = None,
+        events: Events = lambda *_, **__: None,
+        stop: Callable[[], bool] = lambda: False,
+        ranks: Ranks = ALONE,
+    ) -> Trainer:
+        """Return what trains the network."""
+        from trainwright.training.feed import AHEAD
+        from trainwright.training.loop import LoopSettings, Trainer
+
+        settings = self.recipe.training
+        assert settings.learning_rate is not None and settings.weight_decay is not None
+        assert settings.batch_tokens is not None and settings.early_stopping is not None
+        return Trainer(
+            self.network,
+            language_groups(self.network, settings.weight_decay),
+            self.task,
+            self.task.batches(self.data.indices["training"], budget=settings.batch_tokens, training=True),
+            self._judge(events, ranks),
+            LoopSettings(
+                steps=self.choices.steps,
+                evaluate_every=self.choices.evaluate_every,
+                seed=self.recipe.seed,
+                optimizer=settings.optimizer,
+                learning_rate=settings.learning_rate,
+                momentum=settings.momentum,
+                schedule=settings.schedule,
+                warmup=round(settings.warmup * self.choices.steps),
+                clip=settings.clip,
+                accumulation=settings.accumulation,
+                l1=settings.l1,
+                ema=settings.ema,
+                patience=settings.early_stopping,
+                deadline=None if self.choices.seconds is None else (2 - self.sharded) * self.choices.seconds,
+                checkpoint_seconds=60 * settings.checkpoint_minutes,
+                precision=settings.precision,
+                ahead=AHEAD if self.device.type == "cuda" else 0,
+            ),
+            events,
+            checkpoints,
+            stop,
+            self.network.unfreeze,
+            ranks,
+        )
+
+    def _judge(self, events: Events, ranks: Ranks) -> Callable[[nn.Module], Judgement]:
+        """Return what judges the model on validation, and lets it write."""
+        from trainwright.training.loop import Judgement
+        from trainwright.workshop.language_judging import figures, loss_of
+
+        assert self.recipe.training.batch_tokens is not None
+        batches = self.task.batches(
+            self.data.indices["validation"], budget=self.recipe.training.batch_tokens, training=False
+        )
+        plan = batches.plan(0)
+        most = _VALIDATION_TOKENS.get(self.device.type, 1 << 16)
+        parts, read = [], 0
+        for number in range(len(plan)):
+            parts.append(plan[number])
+            read += batches.size(plan[number])
+            if read >= most:
+                break
+
+        def judge(network: nn.Module) -> Judgement:
+            shares = [ranks.share(part) for part in parts]
+            total, count = loss_of(self.task, network, batches, shares, self.device, ranks)
+            loss = float(total.sum() / max(count.sum(), 1))
+            if ranks.is_first and not self.sharded:
+                said = self.samples(network)
+                if said:
+                    events("samples", samples=said)
+            return Judgement(-loss, loss, figures(self.task, loss))
+
+        return judge
+
+    def samples(self, network: Any) -> list[dict[str, str]]:
+        """Return what the model makes of some prompts: [{"prompt", "text"}]."""
+        settings = self.recipe.evaluation
+        if not self.task.writes or settings.sample_tokens == 0:
+            return []
+        model = TextModel(self.recipe, self.data.tokenizer, network)
+        words: dict[str, Any] = {"max_tokens": settings.sample_tokens, "temperature": 0.8, "top_p": 0.95}
+        asked: Sequence[Any] = settings.prompts or prompts_of(self.data, _PROMPTS)
+        if self.recipe.task != "causal-lm":
+            asked = [[{"role": "user", "content": one}] if isinstance(one, str) else one for one in asked]
+        return [
+            {
+                "prompt": prompt if isinstance(prompt, str) else prompt[-1]["content"],
+                "text": "".join(model.stream(prompt, seed=self.recipe.seed, **words)),
+            }
+            for prompt in asked
+        ]
+
+
+def prompts_of(data: LanguageData, number: int) -> list[Any]:
+    """Return beginnings of validation samples; of conversations all up to the first answer, as messages."""
+    from trainwright.features.language.formats import FORMATS
+    from trainwright.features.language.samples import read_samples
+
+    index = data.indices["validation"][:number]
+    if data.recipe.task == "causal-lm":
+        tokens = data.tokens
+        found = []
+        for sample in index.tolist():
+            first = int(tokens.offsets[sample])
+            until = min(first + 1 + _PROMPT_TOKENS, int(tokens.offsets[sample + 1]) - 1)
+            found.append(data.tokenizer.decode(tokens.ids[first:until]))
+        return found
+    rows = data.tokens.rows[index // data.parts_each]
+    frame = data.table.take(rows, sorted(set(data.names.values())))
+    samples, _, _ = read_samples(frame, FORMATS[data.form], data.names, 0)
+    messages = []
+    for sample in samples:
+        until = next(
+            (n for n, turn in enumerate(sample.turns) if turn.role == "assistant"), len(sample.turns)
+        )
+        messages.append([{"role": turn.role, "content": turn.text} for turn in sample.turns[:until]])
+    return [each for each in messages if each]
+
+
+def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = ALONE) -> LanguageJob:
+    """Prepare the data of a recipe and return the job of its language model."""
+    import torch
+
+    from trainwright.tasks.language import LANGUAGE_TASKS, Reading
+    from trainwright.workshop.shard import sharding_choice
+
+    assert recipe.task is not None
+    family = family_of(recipe)
+    torch.manual_seed(stream_seed(recipe.seed, "model"))
+    if family == "pretrained":
+        from trainwright.features.language.checkpoint import load_language_tokenizer
+
+        assert recipe.model.checkpoint is not None
+        tokenizer = load_language_tokenizer(recipe.model.checkpoint)
+        data = prepare_language(recipe, frame, base=base, checkpoint=tokenizer)
+    else:
+        data = prepare_language(recipe, frame, base=base)
+    network = _fresh(recipe, data.tokenizer.vocabulary)
+    _check_vocabulary(recipe, data, network)
+    device = choose_device(recipe.training.device)
+    context = context_of(recipe, network.context)
+    if network.context is not None and context > network.context:
+        raise RecipeError(
+            f"the model reads at most {network.context} tokens, and the context is {context}",
+            where="language.context",
+            fix=f"set it to {network.context} or less",
+        )
+    tokens_a_batch = batch_tokens_of(recipe, device, context=context)
+    chat = recipe.task not in {"causal-lm", "masked-lm"}
+    asked_long = recipe.language.long
+    long: Literal["split", "truncate"] = (
+        ("truncate" if chat else "split") if asked_long == "auto" else asked_long
+    )
+    language = data.recipe.language.model_copy(update={"context": context, "long": long})
+    sharding, why = ranks.from_first(sharding_choice(recipe.training, network, device, ranks))
+    if sharding == "on":
+        from trainwright.training.sharding import shard
+
+        shard(network, device)
+    else:
+        network.to(device)
+    training = recipe.training.model_copy(update={"batch_tokens": tokens_a_batch, "sharding": sharding})
+    resolved = data.recipe.model_copy(update={"language": language, "training": training})
+    task = LANGUAGE_TASKS[recipe.task](
+        data.tokens,
+        Reading(
+            context=context,
+            long=long,
+            seed=recipe.seed,
+            vocabulary=data.tokenizer.vocabulary,
+            mask_token=data.tokenizer.id_of("mask_token"),
+            mask=language.mask,
+            starts_word=data.tokenizer.starts_word if recipe.task == "masked-lm" else None,
+            special=data.tokenizer.special_ids,
+            beta=language.beta,
+        ),
+    )
+    _say_long(data, context, long)
+    batches = task.batches(data.indices["training"], budget=tokens_a_batch, training=True)
+    plan = batches.plan(0)
+    if not len(plan):
+        raise DataError(
+            "no text is long enough to learn from", where=data.table.name, fix="give longer texts"
+        )
+    steps_per_epoch = max(1, -(-len(plan) // training.accumulation))
+    tokens = _tokens_of(batches, plan)
+    choices = choose_language(
+        resolved, network, tokens=tokens, steps_per_epoch=steps_per_epoch, precision=_precision(device)
+    )
+    reasons = dict(choices.reasons)
+    if recipe.training.batch_tokens is None:
+        reasons["batch_tokens"] = (
+            f"{tokens_a_batch} (about {tokens_a_batch // context} rows of {context} tokens)"
+        )
+    if why:
+        reasons["sharding"] = f"{sharding} ({why})"
+    choices = replace(choices, reasons=reasons)
+    job = LanguageJob(
+        resolved.model_copy(update={"training": choices.training}),
+        data,
+        network,
+        task,
+        choices,
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+    )
+    job.cost = cost_of(network, tokens_a_step=tokens / len(plan) * training.accumulation, context=context)
+    if sharding == "on":
+        off = choices.training.model_copy(update={"compile": "off"})
+        job.recipe = job.recipe.model_copy(update={"training": off})
+        return job
+    choose_engine(job, ranks)
+    return job
+
+
+def _tokens_of(batches: Any, plan: BatchPlan) -> int:
+    return int(batches.cutting.pieces(plan.rows).lengths.sum())
+
+
+def _fresh(recipe: Recipe, vocabulary: int) -> LanguageModel:
+    return load_pretrained(recipe) if family_of(recipe) == "pretrained" else build_network(recipe, vocabulary)
+
+
+def _check_vocabulary(recipe: Recipe, data: LanguageData, network: LanguageModel) -> None:
+    largest = int(np.max(data.tokens.ids, initial=0))
+    if largest >= network.vocabulary:
+        raise RecipeError(
+            f"the tokenizer gives ids up to {largest}, and the model knows {network.vocabulary} tokens",
+            where=recipe.model.checkpoint or "language.tokenizer",
+            fix="use the tokenizer that belongs to the checkpoint",
+        )
+
+
+def _say_long(data: LanguageData, context: int, long: str) -> None:
+    """Note how many samples are longer than the context, and what becomes of them."""
+    lengths: Array = data.tokens.lengths
+    longer = int((lengths > context + 1).sum())
+    if longer:
+        what = "split" if long == "split" else "cut off there"
+        data.notes.append(f"{longer:,} of {len(lengths):,} samples have more than {context} tokens: {what}.")
+
+
+def _precision(device: Any) -> tuple[Literal["float32", "bfloat16"], str]:
+    from trainwright.foundation.bfloat16 import WORTH_IT, cpu_gain
+
+    if device.type == "cuda":
+        return "bfloat16", "GPUs compute in it several times faster"
+    if device.type == "cpu" and (gain := cpu_gain()) >= WORTH_IT:
+        return "bfloat16", f"this CPU multiplies matrices {gain:.1f} times faster in it"
+    return "float32", ""
+
+
+def cost_of(network: LanguageModel, *, tokens_a_step: float, context: int) -> dict[str, Any]:
+    """Return what a step costs: parameters, operations by 6N + 12·L·d·T, and bytes.
+
+    Args:
+        network: the model.
+        tokens_a_step: of an update.
+        context: tokens of a row.
+    """
+    learned = [p for p in network.parameters() if p.requires_grad]
+    total = sum(p.numel() for p in network.parameters())
+    num_learned = sum(p.numel() for p in learned)
+    layers, width = network.shape
+    # Kaplan et al. 2020: twice forward and four times back for each weight; attention beside it.
+    a_token = 6 * total + 12 * layers * width * context
+    weights = sum(p.numel() * p.element_size() for p in network.parameters())
+    # Gradient and the two moments of Adam; the activations of a step, about 20 numbers of width a layer.
+    state = 3 * 4 * num_learned
+    activations = 4 * tokens_a_step * width * layers * 20
+    return {
+        "learned_parameters": num_learned,
+        "flops_per_step": a_token * tokens_a_step,
+        "memory_bytes": round(weights + state + activations),
+    }

@@ -1,0 +1,263 @@
+"""The network of a language model: built, put on a checkpoint, saved into a model folder, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import ValidationError
+
+from trainwright.foundation.errors import ModelFolderError, RecipeError
+from trainwright.recipe.explain import explain
+from trainwright.recipe.recipe import Recipe
+
+if TYPE_CHECKING:
+    import torch
+
+    from trainwright.models.language.base import LanguageModel
+    from trainwright.training.optimizers import ParameterGroup
+
+WEIGHTS, ADAPTER = "model.safetensors", "adapter"
+_FAMILIES = {"masked-lm": "bert", "sequence-to-sequence": "pretrained"}
+"""Task → the family that learns it where the recipe does not say; else gpt."""
+
+
+def family_of(recipe: Recipe) -> str:
+    """Return the family of a recipe's model.
+
+    Raises:
+        RecipeError: it is none that learns the task.
+    """
+    from trainwright.models.language.base import LANGUAGE_MODELS
+
+    asked, task = recipe.model.name, recipe.task
+    assert task is not None
+    if recipe.model.checkpoint is not None and asked in {"auto", "pretrained"}:
+        return "pretrained"
+    name = _FAMILIES.get(task, "gpt") if asked == "auto" else asked
+    if name == "pretrained":
+        raise RecipeError(
+            f"{task} starts from a checkpoint, and none is named"
+            if asked == "auto"
+            else "name: pretrained needs a checkpoint",
+            where="model.checkpoint",
+            fix="set it to a local folder, a GGUF file or a name on the hub",
+        )
+    family = LANGUAGE_MODELS[name]
+    if task not in family.objectives:
+        raise RecipeError(
+            f"{name} does not learn {task}",
+            where="model.name",
+            fix=f"set it to {_FAMILIES.get(task, 'gpt')}, or task to one of: "
+            f"{', '.join(sorted(family.objectives))}",
+        )
+    if recipe.model.checkpoint is not None:
+        raise RecipeError(
+            f"a checkpoint has no effect on {name}, which starts from random weights",
+            where="model.checkpoint",
+            fix="leave it out, or set model.name to pretrained",
+        )
+    if recipe.tuning.method != "full":
+        raise RecipeError(
+            f"tuning: {recipe.tuning.method} needs a pretrained model",
+            where="tuning.method",
+            fix="name one with model.checkpoint, or set it to full",
+        )
+    return name
+
+
+def build_network(recipe: Recipe, vocabulary: int) -> LanguageModel:
+    """Return a model from random weights, drawn from torch's global generator.
+
+    Args:
+        recipe: its `model` says what to build.
+        vocabulary: number of token ids.
+
+    Raises:
+        RecipeError: an option is wrong.
+    """
+    from trainwright.models.language.base import LANGUAGE_MODELS
+
+    settings = recipe.model
+    family = LANGUAGE_MODELS[family_of(recipe)]
+    given = dict(settings.options)
+    if settings.dropout is not None:
+        given.setdefault("dropout", settings.dropout)
+    try:
+        options = family.Options(**{**family.Options.for_size(settings.size), **given})
+    except ValidationError as error:
+        raise explain(error, family.Options, None, ("model", "options")) from error
+    return family(vocabulary, options)
+
+
+def load_pretrained(recipe: Recipe) -> LanguageModel:
+    """Return the checkpoint's model, and on it the sliver that the recipe asks for."""
+    from trainwright.models.language.checkpoint import load_checkpoint
+    from trainwright.models.language.pretrained import Pretrained
+
+    name, masked = recipe.model.checkpoint, recipe.task == "masked-lm"
+    assert name is not None
+    held, more = _held(recipe)
+    model = load_checkpoint(name, "masked" if masked else "causal", dtype=held, **more)
+    if recipe.tuning.method == "full":
+        return Pretrained(model, causal=not masked)
+    from trainwright.models.language.slivers import Sliver
+
+    return Sliver(model, causal=not masked, settings=recipe.tuning)
+
+
+def _held(recipe: Recipe) -> tuple[torch.dtype, dict[str, Any]]:
+    """Return how the weights of a base are held, and what else the library is told for it.
+
+    Raises:
+        RecipeError: a base that learns is to be held in few bits, or there is no GPU for that.
+    """
+    import torch
+
+    base = recipe.tuning.base
+    if base == "float32":
+        return torch.float32, {}
+    if recipe.tuning.method == "full":
+        raise RecipeError(
+            f"a base that learns is not held in {base}",
+            where="tuning.base",
+            fix="set it to float32, or tuning.method to lora",
+        )
+    if base == "bfloat16":
+        return torch.bfloat16, {}
+    if not torch.cuda.is_available():
+        raise RecipeError(
+            f"a base of {base} needs an NVIDIA GPU", where="tuning.base", fix="set it to float32 or bfloat16"
+        )
+    try:
+        from transformers import BitsAndBytesConfig
+
+        config = BitsAndBytesConfig(
+            load_in_8bit=base == "8bit",
+            load_in_4bit=base == "4bit",
+            bnb_4bit_quant_type="nf4",
+            bnb_4bit_compute_dtype=torch.bfloat16,
+        )
+    except ImportError as error:
+        raise RecipeError(
+            f"a base of {base} needs the package bitsandbytes",
+            where="tuning.base",
+            fix="pip install 'trainwright[quantized]'",
+        ) from error
+    return torch.bfloat16, {"quantization_config": config}
+
+
+def save_network(network: LanguageModel, folder: Path) -> None:
+    """Write weights, and what it takes to build the network again."""
+    from trainwright.models.language.checkpoint import config_of
+    from trainwright.models.language.pretrained import Pretrained
+    from trainwright.models.language.slivers import Sliver
+    from trainwright.workshop.text_model import write_about
+
+    about: dict[str, Any] = {"vocabulary": network.vocabulary, "context": network.context}
+    if isinstance(network, Sliver):
+        about |= {
+            "family": "sliver",
+            "causal": network.causal,
+            "tuning": network.settings.model_dump(mode="json"),
+        }
+        network.save_adapter(folder / ADAPTER)
+    elif isinstance(network, Pretrained):
+        about |= {"family": "pretrained", "causal": network.causal, "config": config_of(network.model)}
+    else:
+        about |= {"family": _word_of(network), "options": network.options.model_dump(mode="json")}
+    write_about(folder, about)
+    save_weights(network.state_dict(), folder / WEIGHTS)
+
+
+def save_weights(state: Mapping[str, torch.Tensor], path: Path) -> None:
+    """Write tensors as safetensors; of those that share memory the first is written."""
+    from safetensors.torch import save_file
+
+    kept: dict[str, torch.Tensor] = {}
+    seen: set[tuple[int, tuple[int, ...]]] = set()
+    for name, tensor in state.items():
+        place = (tensor.data_ptr(), tuple(tensor.shape))
+        if tensor.numel() and place in seen:
+            continue
+        seen.add(place)
+        kept[name] = tensor.detach().cpu().contiguous()
+    save_file(kept, path, metadata={"format": "pt"})
+    path.chmod(0o644)  # the library makes it readable to its owner alone
+
+
+def load_network(folder: Path, recipe: Recipe) -> LanguageModel:
+    """Return the network of a model folder.
+
+    Raises:
+        ModelFolderError: the weights do not fit.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    from trainwright.models.language.base import LANGUAGE_MODELS
+    from trainwright.models.language.checkpoint import build_model
+    from trainwright.models.language.pretrained import Pretrained
+    from trainwright.workshop.text_model import read_about
+
+    about = read_about(folder)
+    try:
+        # Weights are drawn only to be replaced: the caller's random numbers stay as they are.
+        with torch.random.fork_rng(devices=[]):
+            if about["family"] == "sliver":
+                network: LanguageModel = load_pretrained(recipe)
+            elif about["family"] == "pretrained":
+                causal = bool(about["causal"])
+                inner = build_model(about["config"], "causal" if causal else "masked")
+                network = Pretrained(inner, causal=causal)
+            else:
+                family = LANGUAGE_MODELS[about["family"]]
+                options = family.Options(**about["options"])
+                network = family(about["vocabulary"], options)
+        state = load_file(folder / WEIGHTS)
+        # Of tensors that share memory one was written.
+        tied = {name: tensor for name, tensor in network.state_dict().items() if name in _tied(network)}
+        network.load_state_dict(tied | state)
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecipeError) as error:
+        raise ModelFolderError(
+            f"the weights do not fit the model ({str(error).splitlines()[0]})",
+            where=str(folder),
+            fix="use an undamaged copy of the folder",
+        ) from error
+    return network
+
+
+def _tied(network: LanguageModel) -> set[str]:
+    """Return the names of weights that are the same as others."""
+    first: dict[int, str] = {}
+    found = set()
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        if id(tensor) in first:
+            found |= {name, first[id(tensor)]}
+        first.setdefault(id(tensor), name)
+    return found
+
+
+def _word_of(network: LanguageModel) -> str:
+    from trainwright.models.language.base import LANGUAGE_MODELS
+
+    return next(word for word, family in LANGUAGE_MODELS.items() if type(network) is family)
+
+
+def language_groups(network: LanguageModel, weight_decay: float) -> list[ParameterGroup]:
+    """Return the parameters that learn as the optimiser takes them: matrices decay, the rest does not."""
+    from trainwright.training.optimizers import ParameterGroup
+
+    decaying = dict(network.decaying())
+    hidden = frozenset(name for name, _ in network.hidden_matrices())
+    others = {
+        name: parameter
+        for name, parameter in network.named_parameters()
+        if parameter.requires_grad and name not in decaying
+    }
+    groups = [
+        ParameterGroup(decaying, weight_decay, 1.0, hidden),
+        ParameterGroup(others, 0.0, 1.0, frozenset()),
+    ]
+    return [group for group in groups if group.params]

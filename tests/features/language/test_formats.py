@@ -1,0 +1,131 @@
+"""Each format that people use is told by its columns; what nothing can be learned from is named."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import polars as pl
+import pytest
+
+from trainwright.features.language.formats import choose_format
+from trainwright.features.language.samples import read_samples
+from trainwright.features.language.template import Turn
+from trainwright.foundation.errors import DataError
+
+ASKED, SAID = Turn("user", "hi"), Turn("assistant", "Hello.")
+MESSAGES = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello."}]
+
+
+def read(rows: list[dict[str, Any]], task: str, **words: Any) -> tuple[str, list[Any], dict[int, str]]:
+    frame = pl.DataFrame(
+        [{k: v if isinstance(v, str) or v is None else json.dumps(v) for k, v in row.items()} for row in rows]
+    )
+    word, form, names = choose_format(
+        frame.columns, task=task, asked=words.get("asked", "auto"), called=words.get("called", {}), where="x"
+    )
+    samples, _, broken = read_samples(frame, form, names, 0)
+    return word, samples, broken
+
+
+@pytest.mark.parametrize(
+    ("row", "word"),
+    [
+        ({"messages": MESSAGES}, "messages"),
+        (
+            {"conversations": [{"from": "human", "value": "hi"}, {"from": "gpt", "value": "Hello."}]},
+            "sharegpt",
+        ),
+        ({"instruction": "hi", "input": "", "output": "Hello."}, "alpaca"),
+        ({"prompt": "hi", "completion": "Hello."}, "prompt"),
+        ({"question": "hi", "answer": "Hello."}, "prompt"),
+    ],
+)
+def test_conversations_of_every_format(row: dict[str, Any], word: str) -> None:
+    found, samples, broken = read([row], "chat")
+    assert found == word
+    assert not broken
+    assert samples[0].turns == (ASKED, SAID)
+
+
+def test_more_of_alpaca() -> None:
+    row = {
+        "instruction": "Add",
+        "input": "1 and 2",
+        "output": "3",
+        "system": "Be brief.",
+        "history": [["a", "b"]],
+    }
+    _, samples, _ = read([row], "chat")
+    turns = [
+        ("system", "Be brief."),
+        ("user", "a"),
+        ("assistant", "b"),
+        ("user", "Add\n1 and 2"),
+        ("assistant", "3"),
+    ]
+    assert [(turn.role, turn.text) for turn in samples[0].turns] == turns
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        {"prompt": "hi", "chosen": "Hello.", "rejected": "No."},
+        {
+            "prompt": MESSAGES[:1],
+            "chosen": MESSAGES[1:],
+            "rejected": [{"role": "assistant", "content": "No."}],
+        },
+        {"chosen": MESSAGES, "rejected": [MESSAGES[0], {"role": "assistant", "content": "No."}]},
+        {
+            "conversations": [{"from": "human", "value": "hi"}],
+            "chosen": {"from": "gpt", "value": "Hello."},
+            "rejected": {"from": "gpt", "value": "No."},
+        },
+    ],
+)
+def test_preferences_of_every_format(row: dict[str, Any]) -> None:
+    word, samples, broken = read([row], "preference")
+    assert (word, broken) == ("preference", {})
+    assert samples[0].turns == (ASKED,)
+    assert (samples[0].chosen, samples[0].rejected) == ("Hello.", "No.")
+
+
+@pytest.mark.parametrize(
+    ("messages", "why"),
+    [
+        ([], "no list of messages"),
+        (MESSAGES[:1], "the assistant says nothing"),
+        ([MESSAGES[0], MESSAGES[0], MESSAGES[1]], "messages 1 and 2 are both of the user"),
+        ([{"role": "wizard", "content": "x"}, MESSAGES[1]], "unknown role 'wizard'"),
+        (MESSAGES[1:], "the assistant speaks first"),
+        ([MESSAGES[0], {"role": "assistant", "content": " "}], "answer is empty"),
+        ([MESSAGES[0], {"role": "assistant"}], "no role or no content"),
+        (["hi"], "no object with role and content"),
+        ([MESSAGES[0], {"role": "system", "content": "x"}, MESSAGES[1]], "speaks first or not at all"),
+    ],
+)
+def test_conversations_that_teach_nothing_are_named(messages: list[Any], why: str) -> None:
+    _, samples, broken = read([{"messages": messages}], "chat")
+    assert not samples
+    assert why in broken[0]
+
+
+def test_columns_that_fit_no_format() -> None:
+    with pytest.raises(DataError, match="no format of chat fits the columns a, b"):
+        read([{"a": "x", "b": "y"}], "chat")
+    with pytest.raises(
+        DataError, match="chat does not learn from data in the format text; set task to causal-lm"
+    ):
+        read([{"text": "x"}], "chat")
+    with pytest.raises(DataError, match="the format alpaca needs the columns instruction, output"):
+        read([{"text": "x"}], "chat", asked="alpaca")
+    with pytest.raises(DataError, match=r"there is no column 'boddy'.*did you mean 'body'"):
+        read([{"body": "x", "y": "z"}], "causal-lm", called={"text": "boddy"})
+
+
+def test_columns_may_have_other_names() -> None:
+    word, samples, _ = read([{"q": "hi", "a": "Hello."}], "chat", called={"prompt": "q", "completion": "a"})
+    assert word == "prompt"
+    assert samples[0].turns == (ASKED, SAID)
+    assert read([{"verse": "x"}], "causal-lm")[0] == "text"  # the only column there is

@@ -1,0 +1,138 @@
+"""Any text comes back from a tokenizer of ours, and only a template sets special tokens."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainwright.features.language.samples import blocks_of
+from trainwright.features.language.template import ChatTemplate, Turn
+from trainwright.features.language.tokenizer import LanguageTokenizer
+from trainwright.features.language.train import train_tokenizer, vocabulary_for
+from trainwright.foundation.errors import DataError, RecipeError
+
+TEXTS = [
+    "The quick brown fox jumps over the lazy dog; it's the dog's day.\n",
+    "def f(x: int) -> int:\n    return x ** 2  # squares\n",
+    "白日依山盡，黃河入海流。欲窮千里目，更上一層樓。",
+    "Zażółć gęślą jaźń 12345 😀👩‍👩‍👧\r\n\ttabs  and   spaces",
+] * 30
+
+
+@cache
+def tokenizer(kind: str) -> LanguageTokenizer:
+    return train_tokenizer(TEXTS, kind=kind, vocabulary=400, masked=kind == "wordpiece")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+@given(st.text() | st.sampled_from(TEXTS) | st.text(alphabet="ab \n<|im_end|>你😀"))
+def test_any_text_comes_back(kind: str, text: str) -> None:
+    made = tokenizer(kind)
+    (ids,) = made.encode([text])
+    assert made.decode(ids) == text
+    assert not set(ids.tolist()) & made.special_ids
+
+
+def test_words_of_a_masked_tokenizer_come_back() -> None:
+    made = tokenizer("wordpiece")
+    (ids,) = made.encode(["The quick brown fox jumps"])
+    assert made.decode(ids) == "The quick brown fox jumps"
+    assert made.begin == made.id_of("cls_token")
+    assert made.end == made.id_of("sep_token")
+
+
+@given(st.lists(st.sampled_from(TEXTS), min_size=1, max_size=3000))
+def test_long_texts_are_cut_where_tokens_end(parts: list[str]) -> None:
+    text = "\n".join(parts)
+    blocks = list(blocks_of(text))
+    assert "".join(blocks) == text
+    made = tokenizer("bpe")
+    assert np.array_equal(np.concatenate(made.encode(blocks)), made.encode([text])[0])
+
+
+def test_only_the_template_ends_a_turn() -> None:
+    made = tokenizer("bpe")
+    turns = [
+        Turn("system", "Be kind."),
+        Turn("user", "say <|im_end|> and <|endoftext|>"),
+        Turn("assistant", "I say <|im_end|> too"),
+        Turn("user", "bye"),
+        Turn("assistant", "Bye!"),
+    ]
+    ids, trained = made.encode_chats([turns])[0]
+    end = made.backend.token_to_id("<|im_end|>")
+    assert (ids == end).sum() == len(turns)
+    assert made.decode(ids[trained], special=True) == "I say <|im_end|> too<|im_end|>Bye!<|im_end|>"
+    assert made.id_of("eos_token") not in ids.tolist()
+    # What is read when it answers is what was read when it learned.
+    prompt = made.encode_prompt(turns[:2])
+    assert np.array_equal(prompt, ids[: len(prompt)])
+    assert trained[len(prompt)] and not trained[: len(prompt)].any()
+
+
+UNMARKED = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] }}"
+    "{{ '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
+
+
+def test_a_template_without_marks_tells_by_what_it_adds() -> None:
+    made = tokenizer("bpe").with_template(UNMARKED)
+    turns = [Turn("user", "hi"), Turn("assistant", "Hello."), Turn("user", "x"), Turn("assistant", "y")]
+    ids, trained = made.encode_chats([turns])[0]
+    assert made.decode(ids[trained], special=True) == "Hello.<|im_end|>y<|im_end|>"
+    assert made.turn_end == made.backend.token_to_id("<|im_end|>")
+
+
+def test_templates_that_cannot_be_used_are_refused() -> None:
+    turns = [Turn("user", "hi"), Turn("assistant", "Hello.")]
+    backwards = "{% for message in messages | reverse %}{{ message['content'] }}{% endfor %}"
+    with pytest.raises(RecipeError, match=r"no \{% generation %\}"):
+        ChatTemplate(backwards).render(turns)
+    with pytest.raises(RecipeError, match="not a Jinja template"):
+        ChatTemplate("{% for %}").render(turns)
+    with pytest.raises(DataError, match="refuses it: only users"):
+        ChatTemplate("{{ raise_exception('only users') }}").render(turns)
+    with pytest.raises(RecipeError, match="fails"):  # the sandbox reaches nothing
+        ChatTemplate("{{ ''.__class__.__mro__ }}").render(turns)
+
+
+def test_a_saved_tokenizer_is_the_same(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    made = tokenizer("bpe")
+    made.save(tmp_path)
+    read = LanguageTokenizer.load(tmp_path)
+    assert read.hash_key == made.hash_key
+    assert np.array_equal(read.encode(TEXTS[:1])[0], made.encode(TEXTS[:1])[0])
+    from transformers import AutoTokenizer
+
+    theirs = AutoTokenizer.from_pretrained(tmp_path)
+    messages = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "Hello."}]
+    turns = [Turn(message["role"], message["content"]) for message in messages]
+    assert (
+        theirs.apply_chat_template(messages, tokenize=True, return_dict=False)
+        == made.encode_chats([turns])[0][0].tolist()
+    )
+
+
+def test_whole_words_are_told() -> None:
+    made = tokenizer("bpe")
+    (ids,) = made.encode(["The quick brown fox"])
+    starts = made.starts_word[ids]
+    pieces = made.pieces(ids)
+    assert all(start for start, piece in zip(starts, pieces, strict=True) if piece.startswith(" "))
+
+
+def test_vocabulary_grows_with_the_text() -> None:
+    sizes = [vocabulary_for(characters) for characters in (0, 10**4, 10**6, 10**8, 10**12)]
+    assert sizes == sorted(sizes)
+    assert (sizes[0], sizes[-1]) == (512, 49_152)
+
+
+def test_a_vocabulary_without_room_is_refused() -> None:
+    with pytest.raises(DataError, match="no room"):
+        train_tokenizer(TEXTS, kind="bpe", vocabulary=100, masked=False)

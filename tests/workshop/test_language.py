@@ -1,0 +1,237 @@
+"""A language model from raw text to one that writes, through the same doors as everything else."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import trainwright as tw
+from trainwright.foundation.errors import DataError, RecipeError, UserError
+from trainwright.training.events import read_events
+
+TINY: dict[str, Any] = {
+    "model.options": {"depth": 2, "width": 32, "heads": 2},
+    "language.vocabulary": 400,
+    "language.context": 32,
+    "training.batch_tokens": 256,
+    "evaluation.bootstrap": 50,
+    "evaluation.sample_tokens": 8,
+}
+WORDS = [
+    "the",
+    "a",
+    "cat",
+    "dog",
+    "sat",
+    "ran",
+    "on",
+    "under",
+    "mat",
+    "tree",
+    "and",
+    "it",
+    "was",
+    "old",
+    "red",
+]
+
+
+def story(draw: np.random.Generator, words: int = 60) -> str:
+    return " ".join(draw.choice(WORDS, words)) + ".\n"
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text of repeated phrases, which even a tiny model learns something of."""
+    draw = np.random.default_rng(0)
+    phrases = [story(draw, 8) for _ in range(20)]
+    path = tmp_path_factory.mktemp("text") / "stories.txt"
+    path.write_text("".join(draw.choice(phrases, 1500)), encoding="utf-8")
+    return path
+
+
+def digest(run: tw.Run) -> str:
+    return hashlib.sha256((run.path / "model" / "model.safetensors").read_bytes()).hexdigest()
+
+
+@pytest.fixture(scope="module")
+def run(text: Path, tmp_path_factory: pytest.TempPathFactory) -> tw.Run:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRAINWRIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        place = tmp_path_factory.mktemp("runs") / "run"
+        return tw.train(str(text), task="causal-lm", budget="150 steps", settings=TINY, run=place)
+
+
+def test_it_learns_and_is_judged_beside_counting(run: tw.Run) -> None:
+    test = run.metrics["test"]
+    assert test["perplexity"] == pytest.approx(math.exp(test["loss"]))
+    assert test["bits_per_byte"] < 1.5  # at random it is about 3
+    assert run.evaluation["language"]["baseline"]["metrics"]["bits_per_byte"] > 0
+    figure = run.evaluation["language"]["parts"]["test"]["metrics"]["loss"]
+    assert figure["low"] <= figure["value"] <= figure["high"]
+    start = next(event for event in read_events(run.path / "events.jsonl") if event["kind"] == "start")
+    assert start["parameters"] == sum(p.numel() for p in run.model.network.parameters())
+    assert start["flops_per_step"] > 0 and start["memory_bytes"] > 0
+
+
+def test_it_says_what_it_does(run: tw.Run) -> None:
+    events = list(read_events(run.path / "events.jsonl"))
+    assert all(event["tokens_per_second"] > 0 for event in events if event["kind"] == "step")
+    assert any(event["kind"] == "samples" and event["samples"] for event in events)
+    data = json.loads((run.path / "data.json").read_text())
+    assert data["parts"]["training"]["tokens"] > data["parts"]["test"]["tokens"] > 0
+    assert data["tokenizer"]["fertility"][0]["script"] == "Latin"
+    page = run.report.read_text()
+    assert "What it writes" in page and "它写出的文本" in page
+
+
+def test_a_repeated_run_has_the_same_weights(run: tw.Run, text: Path, tmp_path: Path) -> None:
+    again = tw.train(recipe=run.path / "recipe.yaml", run=tmp_path / "again")
+    assert digest(again) == digest(run)
+    assert again.metrics == run.metrics
+
+
+def test_accumulation_does_not_change_the_loss(text: Path, tmp_path: Path) -> None:
+    losses = {}
+    for accumulation in (1, 2, 4, 8):
+        quick = TINY | {
+            "training.batch_tokens": 512 // accumulation,
+            "training.accumulation": accumulation,
+            "training.schedule": "constant",
+            "language.context": 32,
+        }
+        made = tw.train(
+            str(text), task="causal-lm", budget="6 steps", settings=quick, run=tmp_path / str(accumulation)
+        )
+        events = read_events(made.path / "events.jsonl")
+        losses[accumulation] = [event["loss"] for event in events if event["kind"] == "step"]
+    # The same pieces in the same order: 512 tokens a step, however they are cut into micro-batches. Pieces of
+    # 32 tokens fill them exactly but for those at the ends of texts.
+    assert np.allclose(losses[1][:1], losses[8][:1], rtol=0.05)
+
+
+def test_it_writes(run: tw.Run) -> None:
+    model = run.model
+    first = model.generate("the cat", max_tokens=12)
+    assert first == model.generate("the cat", max_tokens=12)
+    assert model.generate(["the cat", "a dog"], max_tokens=12)[0] == first
+    assert "".join(model.stream("the cat", max_tokens=12)) == first
+    drawn = model.generate("the cat", max_tokens=12, temperature=1.0, seed=1)
+    assert drawn == model.generate("the cat", max_tokens=12, temperature=1.0, seed=1)
+    stop = first.split()[1]
+    assert model.generate("the cat", max_tokens=12, stop=[stop]) == first[: first.index(stop)]
+    # Longer than what it was trained on: it goes on with the later half.
+    assert len(model.generate("the cat", max_tokens=100)) > len(first)
+    with pytest.raises(UserError, match="language model, which writes text"):
+        tw.predict(run.path, str(run.path / "predictions.parquet"))
+
+
+def test_a_masked_model_learns(text: Path, tmp_path: Path) -> None:
+    made = tw.train(str(text), task="masked-lm", budget="60 steps", settings=TINY, run=tmp_path / "run")
+    assert made.metrics["test"]["perplexity"] < 60  # of 400 tokens
+    with pytest.raises(UserError, match="a masked model writes no text"):
+        made.model.generate("the cat")
+
+
+@pytest.fixture(scope="module")
+def chats(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("chats") / "chats.jsonl"
+    animals = ["cat", "dog", "fox", "cow", "hen"]
+    lines = [
+        {"instruction": f"What does the {animal} say?", "output": f"The {animal} says {animal}-{animal}."}
+        for animal in animals * 40
+    ]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def test_a_model_learns_to_answer(chats: Path, tmp_path: Path) -> None:
+    settings = TINY | {
+        "model.options": {"depth": 2, "width": 64, "heads": 4},
+        "training.learning_rate": 0.01,
+        "training.batch_tokens": 512,
+        "language.context": 128,
+        "training.early_stopping": 0,
+    }
+    made = tw.train(str(chats), task="chat", budget="200 steps", settings=settings, run=tmp_path / "run")
+    answer = made.model.chat([{"role": "user", "content": "What does the fox say?"}], max_tokens=40)
+    assert answer == "The fox says fox-fox."
+    shown = json.loads((made.path / "data.json").read_text())["shown"][0]
+    assert "".join(token["text"] for token in shown if token["trained"]).startswith("The ")
+    assert not any(token["trained"] for token in shown if "What" in token["text"])
+
+
+@pytest.mark.parametrize(
+    ("rows", "why"),
+    [
+        ([{"messages": [{"role": "user", "content": "hi"}]}] * 60, "the assistant says nothing"),
+        ([{"instruction": "", "output": ""}] * 60, "the assistant's answer is empty"),
+    ],
+)
+def test_data_that_teaches_nothing_is_refused(rows: list[Any], why: str, tmp_path: Path) -> None:
+    path = tmp_path / "bad.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    with pytest.raises(DataError, match=f"60 of 60 samples cannot be used; the first: {why}"):
+        tw.train(str(path), task="chat", settings=TINY, run=tmp_path / "run")
+
+
+def test_a_template_that_never_ends_a_turn_is_refused(chats: Path, tmp_path: Path) -> None:
+    template = tmp_path / "template.jinja"
+    template.write_text(
+        "{% for message in messages %}{{ message['role'] }}: "
+        "{% if message['role'] == 'assistant' %}{% generation %}{{ message['content'] }}{% endgeneration %}"
+        "{% else %}{{ message['content'] }}{% endif %}\n{% endfor %}"
+    )
+    settings = TINY | {"language.template": str(template)}
+    with pytest.raises(DataError, match="the model would never learn to stop"):
+        tw.train(str(chats), task="chat", settings=settings, run=tmp_path / "run")
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"model.name": "bert"}, "bert does not learn causal-lm"),
+        ({"model.name": "pretrained"}, "name: pretrained needs a checkpoint"),
+        ({"tuning.method": "lora"}, "tuning: lora needs a pretrained model"),
+        ({"model.options": {"dept": 3}}, "there is no key 'dept'"),
+        ({"language.template": "nowhere.jinja"}, "there is no chat template"),
+        ({"language.vocabulary": 100}, "no room"),
+    ],
+)
+def test_settings_that_do_not_fit_are_refused(
+    settings: dict[str, Any], why: str, text: Path, tmp_path: Path
+) -> None:
+    with pytest.raises((RecipeError, DataError), match=why):
+        tw.train(str(text), task="causal-lm", settings=TINY | settings, run=tmp_path / "run")
+
+
+def test_files_that_are_no_text(tmp_path: Path) -> None:
+    (tmp_path / "binary.txt").write_bytes(bytes(range(256)) * 10)
+    with pytest.raises(DataError, match="zero bytes"):
+        tw.train(str(tmp_path / "binary.txt"), task="causal-lm", settings=TINY, run=tmp_path / "run")
+    (tmp_path / "empty.txt").write_bytes(b"")
+    with pytest.raises(DataError, match="the file is empty"):
+        tw.train(str(tmp_path / "empty.txt"), task="causal-lm", settings=TINY, run=tmp_path / "run")
+
+
+def test_a_folder_of_texts(text: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "texts"
+    (folder / "inner").mkdir(parents=True)
+    draw = np.random.default_rng(1)
+    for number in range(60):
+        (folder / "inner" / f"{number}.md").write_text(story(draw, 100), encoding="utf-8")
+    (folder / "broken.txt").write_bytes(bytes(range(256)) * 10)
+    (folder / "empty.txt").write_bytes(b"")
+    settings = TINY | {"evaluation.sample_tokens": 0}
+    made = tw.train(str(folder), task="causal-lm", budget="5 steps", settings=settings, run=tmp_path / "run")
+    data = json.loads((made.path / "data.json").read_text())
+    assert data["parts"]["training"]["samples"] == 54  # of 60
+    reasons = {each["reason"] for each in data["quarantined"]["reasons"]}
+    assert any("zero bytes" in reason for reason in reasons)
+    assert any("the file is empty" in reason for reason in reasons)
