@@ -20,8 +20,12 @@ if TYPE_CHECKING:
     from trainwright.workshop.estimator import TrainwrightClassifier as TrainwrightClassifier
     from trainwright.workshop.estimator import TrainwrightRegressor as TrainwrightRegressor
     from trainwright.workshop.evaluate import evaluate as evaluate
+    from trainwright.workshop.export import export as export
+    from trainwright.workshop.generate import chat as chat
+    from trainwright.workshop.generate import generate as generate
     from trainwright.workshop.init import init as init
     from trainwright.workshop.launch_files import launch_files as launch_files
+    from trainwright.workshop.load import load as load
     from trainwright.workshop.model import Model as Model
     from trainwright.workshop.predict import predict as predict
     from trainwright.workshop.report import report as report
@@ -29,6 +33,7 @@ if TYPE_CHECKING:
     from trainwright.workshop.run import Run as Run
     from trainwright.workshop.runs import runs as runs
     from trainwright.workshop.schema import schema as schema
+    from trainwright.workshop.text_model import TextModel as TextModel
     from trainwright.workshop.train import train as train
 
 __version__ = "0.1.0"
@@ -40,11 +45,16 @@ _PLACES = {
     "TrainwrightClassifier": "workshop.estimator",
     "TrainwrightRegressor": "workshop.estimator",
     "UserError": "foundation.errors",
+    "TextModel": "workshop.text_model",
+    "chat": "workshop.generate",
     "compare": "workshop.compare",
     "demo": "workshop.demo",
     "evaluate": "workshop.evaluate",
+    "export": "workshop.export",
+    "generate": "workshop.generate",
     "init": "workshop.init",
     "launch_files": "workshop.launch_files",
+    "load": "workshop.load",
     "predict": "workshop.predict",
     "report": "workshop.report",
     "resume": "workshop.resume",

@@ -59,10 +59,10 @@ def _top(
     if version:
         import trainwright
 
-        _print(trainwright.__version__)
+        print_line(trainwright.__version__)
         raise typer.Exit
     if context.invoked_subcommand is None:
-        _print(context.get_help())
+        print_line(context.get_help())
 
 
 @app.command()
@@ -167,7 +167,7 @@ def launch_files(
         memory=memory,
     )
     for path in made:
-        _print(str(path))
+        print_line(str(path))
     for needed in needed_there(recipe):
         print(f"Copy {needed} to /shared/data on the cluster before you start.", file=sys.stderr)  # noqa: T201
     return 0
@@ -195,7 +195,7 @@ def predict(
     from trainwright.workshop.predict import predict as verb
 
     made = verb(model, data, output, query=query, probabilities=probabilities, keep=keep or (), quiet=quiet)
-    _print(made)
+    print_line(made)
 
 
 @app.command()
@@ -212,7 +212,7 @@ def evaluate(
 
     found = verb(model, data, query=query)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     from trainwright.reporting.console import metrics_table
 
@@ -232,7 +232,7 @@ def init(
     from trainwright.workshop.init import init as verb
 
     verb(data, target=target or [], output=output, force=force)
-    _print(output)
+    print_line(output)
 
 
 @app.command()
@@ -240,7 +240,7 @@ def schema() -> None:
     """Print the JSON Schema of a recipe, for editors."""
     from trainwright.workshop.schema import schema as verb
 
-    _print_json(verb(), indent=2)
+    print_json(verb(), indent=2)
 
 
 @app.command()
@@ -248,7 +248,7 @@ def report(run: RunArgument) -> None:
     """Write a run's report again."""
     from trainwright.workshop.report import report as verb
 
-    _print(verb(run))
+    print_line(verb(run))
 
 
 @app.command()
@@ -261,7 +261,7 @@ def runs(
 
     lines = verb(folder)
     if as_json:
-        _print_json(lines)
+        print_json(lines)
         return
     from trainwright.reporting.console import runs_table
 
@@ -279,7 +279,7 @@ def compare(
 
     found = verb(first, second)
     if as_json:
-        _print_json(found)
+        print_json(found)
         return
     from trainwright.reporting.console import comparison_table
 
@@ -305,9 +305,9 @@ def demo(
 def _finish_run(run: Any, as_json: bool, quiet: bool) -> int:
     """Print what was made; 130 when the user stopped it early."""
     if as_json:
-        _print_json(run.summary())
+        print_json(run.summary())
     elif quiet or not (sys.stdout.isatty() and sys.stderr.isatty()):  # else the summary has named it
-        _print(run.path)
+        print_line(run.path)
     return 130 if run.interrupted else 0
 
 
@@ -317,10 +317,12 @@ def _draw(drawing: Any) -> None:
     Console(highlight=False).print(drawing)
 
 
-def _print_json(value: Any, *, indent: int | None = None) -> None:
+def print_json(value: Any, *, indent: int | None = None) -> None:
+    """Print a JSON document on standard output."""
     ascii_only = "utf" not in (sys.stdout.encoding or "").lower()
-    _print(json.dumps(value, indent=indent, ensure_ascii=ascii_only))
+    print_line(json.dumps(value, indent=indent, ensure_ascii=ascii_only))
 
 
-def _print(value: object) -> None:
+def print_line(value: object) -> None:
+    """Print a line on standard output."""
     typer.echo(str(value))

@@ -89,7 +89,7 @@ class Cutting:
             assert self.seed is not None
             order = numpy_stream(self.seed, "batches", epoch).permutation(len(starts))
             starts, sizes = starts[order], sizes[order]
-        return BatchPlan(epoch * self.total + starts, _cuts_by_budget(sizes, budget))
+        return BatchPlan(epoch * self.total + starts, cuts_by_budget(sizes, budget))
 
     def pieces(self, rows: Array) -> Pieces:
         """Return where the pieces of these numbers lie."""
@@ -124,7 +124,7 @@ class Cutting:
         return np.where(lengths > self.context, 1 + drawn.astype(np.int64), self.context)
 
 
-def _cuts_by_budget(lengths: Array, budget: int) -> Array:
+def cuts_by_budget(lengths: Array, budget: int) -> Array:
     """Return offsets of batches of at most `budget` tokens, or of one longer piece, int64 [batches + 1]."""
     ends = np.cumsum(lengths)
     cuts, start, before = [0], 0, 0

@@ -81,7 +81,7 @@ class LanguageTask(ABC):
     def __init__(self, tokens: Tokens, reading: Reading) -> None:
         self.tokens, self.reading = tokens, reading
 
-    def batches(self, index: Array, *, budget: int, training: bool) -> LanguageBatches:
+    def batches(self, index: Array, *, budget: int, training: bool) -> Any:
         """Return the batches of a part.
 
         Args:
@@ -92,6 +92,10 @@ class LanguageTask(ABC):
         seed = self.reading.seed if training else None
         cutting = Cutting(self.tokens, index, self.reading.context, self.reading.long, self.spare, seed)
         return LanguageBatches(self, cutting, budget)
+
+    def prepare(self, model: LanguageModel, index: Array, *, budget: int) -> None:
+        """Ask the model, before its first step, for what the loss needs of it: mostly nothing."""
+        del model, index, budget
 
     @abstractmethod
     def batch(self, cutting: Cutting, rows: Array) -> Batch:
@@ -163,7 +167,8 @@ def _sorted(pieces: Pieces) -> Pieces:
     return Pieces(pieces.starts[order], pieces.lengths[order], pieces.epochs[order])
 
 
-def _inputs(ids: Array, lengths: Array) -> dict[str, Tensor]:
+def batch_inputs(ids: Array, lengths: Array) -> dict[str, Tensor]:
+    """Return what a model reads: ids of rows end to end, and how long each is."""
     return {
         TOKENS: torch.from_numpy(ids.astype(np.int64)),
         LENGTHS: torch.from_numpy(lengths.astype(np.int64)),
@@ -180,7 +185,7 @@ class CausalLM(LanguageTask):
         """Return the tensors of some pieces."""
         pieces = _sorted(cutting.pieces(rows))
         at = pieces.positions()
-        inputs = _inputs(self.tokens.ids[at], pieces.lengths)
+        inputs = batch_inputs(self.tokens.ids[at], pieces.lengths)
         labels = torch.from_numpy(self.tokens.ids[at + 1].astype(np.int64))
         if self.tokens.trained is not None:
             where = torch.from_numpy(np.flatnonzero(self.tokens.trained[at + 1]))
@@ -214,7 +219,7 @@ class MaskedLM(LanguageTask):
         hidden = self._hidden(truth, at, epochs, pieces.lengths)
         shown = self._shown(truth, at, epochs, hidden)
         where = np.flatnonzero(hidden)
-        inputs = _inputs(shown, pieces.lengths) | {WHERE: torch.from_numpy(where)}
+        inputs = batch_inputs(shown, pieces.lengths) | {WHERE: torch.from_numpy(where)}
         return Batch(inputs, {LABELS: torch.from_numpy(truth[where])}, rows)
 
     def _hidden(self, truth: Array, at: Array, epochs: Array, lengths: Array) -> Array:

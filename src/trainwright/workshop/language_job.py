@@ -12,6 +12,7 @@ import numpy as np
 
 from trainwright.data.batch_plan import BatchPlan
 from trainwright.data.encoded import Array
+from trainwright.data.splits.parts import PARTS
 from trainwright.foundation.devices import choose_device
 from trainwright.foundation.errors import DataError, RecipeError
 from trainwright.foundation.random import stream_seed
@@ -298,6 +299,8 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
         ),
     )
     _say_long(data, context, long)
+    asked = [data.indices[part] for part in PARTS]
+    task.prepare(network, np.concatenate(asked), budget=tokens_a_batch)
     batches = task.batches(data.indices["training"], budget=tokens_a_batch, training=True)
     plan = batches.plan(0)
     if not len(plan):
@@ -335,7 +338,7 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
 
 
 def _tokens_of(batches: Any, plan: BatchPlan) -> int:
-    return int(batches.cutting.pieces(plan.rows).lengths.sum())
+    return int(batches.size(plan.rows))
 
 
 def _fresh(recipe: Recipe, vocabulary: int) -> LanguageModel:

@@ -136,7 +136,8 @@ def _judged(job: LanguageJob, network: nn.Module, part: str) -> dict[str, Any]:
             break
     whole = len(shares) == len(plan)
     sums, counts = loss_of(job.task, network, batches, shares, job.device)
-    scales = _scales(job.data, part, sums, counts) if whole and batches.cutting.long == "split" else {}
+    split = job.task.reading.long == "split"
+    scales = _scales(job.data, part, sums, counts) if whole and split else {}
     return {
         "tokens": int(counts.sum()),
         "batches": len(shares),

@@ -21,7 +21,7 @@ def load_folder(folder: str | Path, *, device: str = "auto") -> Any:
     return kind.load(folder, device=device)
 
 
-def open_model(model: Any) -> Any:
+def load(model: Any) -> Any:
     """Return a `Model` or `TextModel` from a model, a run, or the folder of either.
 
     Raises:

@@ -17,7 +17,7 @@ from trainwright.data.table import Table
 from trainwright.features.set import DELIMITERS
 from trainwright.foundation.errors import DataError, UserError, did_you_mean
 from trainwright.foundation.paths import make_folder, writing
-from trainwright.workshop.load import open_model
+from trainwright.workshop.load import load
 from trainwright.workshop.model import UNREAD, Model, handed_back, open_data
 from trainwright.workshop.progress import Console
 from trainwright.workshop.run import Run
@@ -118,7 +118,7 @@ def load_model(model: Model | Run | str | Path) -> Model:
     Raises:
         UserError: it is a language model.
     """
-    found = open_model(model)
+    found = load(model)
     if not isinstance(found, Model):
         raise UserError(
             "this is a language model, which writes text",

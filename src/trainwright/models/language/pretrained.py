@@ -66,11 +66,11 @@ class Pretrained(LanguageModel):
             yield
             return
         layer = self.model.get_output_embeddings()
-        self.model.set_output_embeddings(nn.Identity())
+        layer.forward = _identity
         try:
             yield
         finally:
-            self.model.set_output_embeddings(layer)
+            del layer.forward
 
     @torch.no_grad()
     def _splits(self) -> bool:
@@ -81,6 +81,7 @@ class Pretrained(LanguageModel):
         tokens = torch.arange(5, device=layer.weight.device).unsqueeze(0) % self.vocabulary
         training = self.model.training
         self.model.eval()
+        use_padded(self.model)
         try:
             expected = self.model(input_ids=tokens).logits
             self._split = True
@@ -142,6 +143,10 @@ class Pretrained(LanguageModel):
         cache.kept = found.past_key_values
         cache.length += new
         return found.logits  # type: ignore[no-any-return]
+
+
+def _identity(states: Tensor) -> Tensor:
+    return states
 
 
 class TransformersCache:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from trainwright.foundation.errors import ModelFolderError, RecipeError
 from trainwright.models.language.pretrained import Pretrained
 from trainwright.models.layers.packing import Packing
+from trainwright.models.packed_transformers import use_padded
 from trainwright.recipe.recipe import TuningSettings
 
 VIRTUAL = frozenset({"prompt", "prefix"})
@@ -92,6 +93,7 @@ class Sliver(Pretrained):
         inside = torch.arange(int(lengths.max()), device=tokens.device) < lengths.unsqueeze(1)
         padded = tokens.new_zeros(inside.shape)
         padded[inside] = tokens[: int(lengths.sum())]
+        use_padded(self.model)
         with self._headless():
             states = self.peft(input_ids=padded, attention_mask=inside.long()).logits
         # Virtual tokens of a prompt stand before the others.
@@ -105,6 +107,7 @@ class Sliver(Pretrained):
         cache.kept = tokens if cache.kept is None else torch.cat([cache.kept, tokens], dim=1)
         cache.length = cache.kept.shape[1]
         mask = torch.arange(cache.length, device=tokens.device) >= cache.pads.unsqueeze(1)
+        use_padded(self.model)
         with self._headless():
             states = self.peft(input_ids=cache.kept, attention_mask=mask.long()).logits
         return states[:, -tokens.shape[1] :]  # type: ignore[no-any-return]
@@ -154,6 +157,7 @@ class Sliver(Pretrained):
                 where="tuning.method",
                 fix="keep the adapter beside it, or train with lora",
             )
+        use_padded(self.model)
         return self.peft.merge_and_unload()
 
 

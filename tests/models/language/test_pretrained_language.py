@@ -1,0 +1,136 @@
+"""Checkpoints of other architectures give their own logits, packed and cached; bad ones are refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from trainwright.foundation.errors import RecipeError
+from trainwright.models.exchange import to_transformers
+from trainwright.models.language.base import LANGUAGE_MODELS, LanguageModel
+from trainwright.models.language.checkpoint import load_checkpoint
+from trainwright.models.language.pretrained import Pretrained
+from trainwright.models.layers.packing import packing
+
+LENGTHS = torch.tensor([2, 5, 9])
+TOKENS = 2 + torch.arange(16) * 7 % 80  # none is that of padding
+
+
+def made(kind: str) -> Any:
+    import transformers as hf
+
+    torch.manual_seed(0)
+    small = {"vocab_size": 90, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4}
+    if kind == "gpt2":
+        return hf.GPT2LMHeadModel(
+            hf.GPT2Config(vocab_size=90, n_embd=32, n_layer=2, n_head=4, n_positions=64)
+        )
+    if kind == "qwen3":
+        shape = small | {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
+        return hf.Qwen3ForCausalLM(hf.Qwen3Config(**shape))
+    if kind == "gemma2":  # its logits are capped: the output layer alone does not give them
+        shape = small | {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
+        return hf.Gemma2ForCausalLM(hf.Gemma2Config(**shape, final_logit_softcapping=0.05))
+    if kind == "bert":
+        return hf.BertForMaskedLM(hf.BertConfig(**small, intermediate_size=48, max_position_embeddings=64))
+    return hf.RobertaForMaskedLM(hf.RobertaConfig(**small, intermediate_size=48, max_position_embeddings=64))
+
+
+@pytest.mark.parametrize("kind", ["gpt2", "qwen3", "gemma2", "bert", "roberta"])
+def test_logits_are_the_checkpoints_own(kind: str) -> None:
+    theirs = made(kind).eval()
+    causal = kind not in {"bert", "roberta"}
+    expected, place = [], 0
+    with torch.no_grad():
+        for length in LENGTHS.tolist():
+            expected.append(theirs(input_ids=TOKENS[place : place + length].unsqueeze(0)).logits[0])
+            place += length
+    network = Pretrained(theirs, causal=causal).eval()
+    found = network.logits(network.states(TOKENS, packing(LENGTHS)))
+    torch.testing.assert_close(found, torch.cat(expected), atol=1e-5, rtol=1e-4)
+    assert network.gives_logits == (kind == "gemma2")
+    if causal:
+        cache = network.begin(torch.tensor([0]), 9)
+        row = TOKENS[7:].unsqueeze(0)
+        states = torch.cat([network.step(row[:, :4], cache), network.step(row[:, 4:], cache)], dim=1)
+        torch.testing.assert_close(network.logits(states)[0], expected[2], atol=1e-5, rtol=1e-4)
+
+
+OURS = {
+    "gpt": ("gpt", {}),
+    "squared ReLU": ("gpt", {"activation": "relu2", "key_heads": 2}),
+    "without norms": ("gpt", {"qk_norm": False, "tied": False}),
+    "bert": ("bert", {"window": 3}),
+}
+
+
+def ours(name: str, options: dict[str, Any]) -> LanguageModel:
+    torch.manual_seed(0)
+    family = LANGUAGE_MODELS[name]
+    network = family(90, family.Options(**{"depth": 4, "width": 32, "heads": 4, **options}))
+    with torch.no_grad():
+        for parameter in network.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return network.eval()
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_exported_and_back(name: str, tmp_path: Path) -> None:
+    import transformers
+
+    network = ours(*OURS[name])
+    causal = OURS[name][0] == "gpt"
+    to_transformers(network, context=64, special={"eos_token": 1, "pad_token": 0}).save_pretrained(tmp_path)
+    auto = transformers.AutoModelForCausalLM if causal else transformers.AutoModelForMaskedLM
+    theirs = auto.from_pretrained(tmp_path).eval()
+    expected = network.logits(network.states(TOKENS[7:], packing(torch.tensor([9]))))
+    torch.testing.assert_close(
+        theirs(input_ids=TOKENS[7:].unsqueeze(0)).logits[0], expected, atol=1e-4, rtol=1e-4
+    )
+    back = Pretrained(load_checkpoint(str(tmp_path), "causal" if causal else "masked"), causal=causal).eval()
+    found = back.logits(back.states(TOKENS[7:], packing(torch.tensor([9]))))
+    torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
+
+
+def test_checkpoints_that_are_not_whole_are_refused(tmp_path: Path) -> None:
+    from safetensors.torch import load_file, save_file
+
+    made("qwen3").save_pretrained(tmp_path)
+    weights = tmp_path / "model.safetensors"
+    state = load_file(weights)
+    config = json.loads((tmp_path / "config.json").read_text())
+
+    def load(state: dict[str, torch.Tensor]) -> None:
+        save_file(state, weights, metadata={"format": "pt"})
+        load_checkpoint(str(tmp_path), "causal")
+
+    name = "model.layers.0.mlp.up_proj.weight"
+    with pytest.raises(RecipeError, match=f"lacks 1 weights of its model, {name} among them"):
+        load({key: tensor for key, tensor in state.items() if key != name})
+    with pytest.raises(RecipeError, match=r"weights too many \(model.layers.0.extra.weight\)"):
+        load(state | {"model.layers.0.extra.weight": torch.zeros(2)})
+    with pytest.raises(RecipeError, match=r"cannot be opened|another shape"):
+        load(state | {name: torch.zeros(3, 3)})
+    load(state)
+    with pytest.raises(RecipeError, match="its architecture has no sequence-to-sequence language model"):
+        load_checkpoint(str(tmp_path), "sequence-to-sequence")
+    weights.write_bytes(weights.read_bytes()[:1000])
+    with pytest.raises(RecipeError, match="cannot be opened"):
+        load_checkpoint(str(tmp_path), "causal")
+    weights.unlink()
+    torch.save({}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(RecipeError, match=r"its weights are pickled.*convert it once"):
+        load_checkpoint(str(tmp_path), "causal")
+    assert config["model_type"] == "qwen3"
+
+
+@pytest.mark.parametrize("content", [b"", b"GGUF", b"GGUF" + bytes(60), b"no gguf at all"])
+def test_corrupt_gguf_files_are_refused(content: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    path.write_bytes(content)
+    with pytest.raises(RecipeError, match="GGUF file"):
+        load_checkpoint(str(path), "causal")
