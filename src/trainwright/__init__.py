@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from trainwright.workshop.launch_files import launch_files as launch_files
     from trainwright.workshop.model import Model as Model
     from trainwright.workshop.predict import predict as predict
+    from trainwright.workshop.prepare_corpus import prepare as prepare
     from trainwright.workshop.report import report as report
     from trainwright.workshop.resume import resume as resume
     from trainwright.workshop.run import Run as Run
@@ -46,6 +47,7 @@ _PLACES = {
     "init": "workshop.init",
     "launch_files": "workshop.launch_files",
     "predict": "workshop.predict",
+    "prepare": "workshop.prepare_corpus",
     "report": "workshop.report",
     "resume": "workshop.resume",
     "runs": "workshop.runs",
