@@ -21,18 +21,25 @@ def prepare(
         ),
     ],
     output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder to make: Parquet shards and a manifest.")
+        Path,
+        typer.Option(
+            "-o", "--output", metavar="FOLDER", help="Folder to make: Parquet shards and a manifest."
+        ),
     ],
     language: Annotated[
         list[str] | None,
-        typer.Option(metavar="CODE", help="Language to keep: en, zh, de; repeat for several. All by default."),
+        typer.Option(
+            metavar="CODE", help="Language to keep: en, zh, de; repeat for several. All by default."
+        ),
     ] = None,
     quality: Annotated[
         str, typer.Option(metavar="WORD", help="How strict the rules of quality are: off, gentle or strict.")
     ] = "gentle",
     decontaminate: Annotated[
         list[str] | None,
-        typer.Option(metavar="FILE", help="Evaluation set whose texts must not be in the corpus; repeat for several."),
+        typer.Option(
+            metavar="FILE", help="Evaluation set whose texts must not be in the corpus; repeat for several."
+        ),
     ] = None,
     set_: Annotated[
         list[str] | None,

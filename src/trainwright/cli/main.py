@@ -39,7 +39,7 @@ def _run_verb(arguments: list[str]) -> int:
     import typer
 
     from trainwright.cli.mistakes import explain_usage
-    from trainwright.cli.corpus_verbs import app
+    from trainwright.cli.verbs import app
 
     try:
         code = app(arguments, prog_name="trainwright", standalone_mode=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,7 +16,7 @@ from trainwright.corpus.languages import languages_of
 from trainwright.corpus.ledger import SAMPLE_CHARACTERS, Ledger
 from trainwright.corpus.measures import Flags, Measures
 from trainwright.corpus.minhash import bands, signatures, sorted_grams
-from trainwright.corpus.personal import KINDS, masked, suspects
+from trainwright.corpus.personal import KINDS, masked, masked_batch
 from trainwright.corpus.repair import repaired
 from trainwright.corpus.rule import judge
 from trainwright.corpus.settings import CorpusSettings
@@ -80,33 +80,27 @@ def clean(
     )
     alive &= _judged(documents, texts, measures, alive, settings, ledger)
     kept = np.flatnonzero(alive)
+    numbers: list[int] = kept.tolist()
     light, heavy = np.zeros(len(kept), dtype=LIGHT), np.zeros(len(kept), dtype=HEAVY)
     if settings.near_duplicates is not None:
         found, signed = signatures(keys, tokens.num_texts)
         heavy["signature"], light["signed"] = found[kept], signed[kept]
         heavy["bands"] = bands(heavy["signature"])
-    digests = b"".join(_digest(texts[number]) for number in kept)
+    digests = b"".join(_digest(texts[number]) for number in numbers)
     light["exact"] = np.frombuffer(digests, dtype=np.uint64).reshape(-1, 2)
     places = np.full(tokens.num_texts, -1)
     places[kept] = np.arange(len(kept))
     if contamination is not None:
         _meet(texts, tokens, contamination, places, light, settings)
-    for number, signs in suspects(tokens) if settings.personal else ():
-        if alive[number]:
-            text, counts = masked(texts[number].decode(), settings.personal, signs)
-            for kind, count in counts.items():
-                light["masked"][places[number], KINDS.index(kind)] = min(count, 65_535)
-            if counts:
-                texts[number] = text.encode()
-    remaining = [texts[number] for number in kept]
+    if settings.personal:
+        _mask(texts, tokens, kept, places, light, settings)
+    remaining = [texts[number] for number in numbers]
     light["bytes"] = [len(text) for text in remaining]
-    light["characters"] = [
-        len(text) if text.isascii() else len(text.decode()) for text in remaining
-    ]
+    light["characters"] = [len(text) if text.isascii() else len(text.decode()) for text in remaining]
     return Cleaned(
-        [documents[number] for number in kept],
+        [documents[number] for number in numbers],
         remaining,
-        [languages[number] for number in kept],
+        [languages[number] for number in numbers],
         light,
         heavy,
     )
@@ -138,7 +132,7 @@ def _of_languages(
     if not settings.languages:
         return np.ones(len(texts), dtype=bool)
     alive = np.isin(np.array(languages, dtype=np.str_), settings.languages)
-    for number in np.flatnonzero(~alive):
+    for number in np.flatnonzero(~alive).tolist():
         ledger.leave(
             "language",
             languages[number],
@@ -165,7 +159,7 @@ def _judged(
         number = int((flags & alive).sum())
         if number:
             ledger.fired[name] = ledger.fired.get(name, 0) + number
-    for text in np.flatnonzero((first >= 0) & alive):
+    for text in np.flatnonzero((first >= 0) & alive).tolist():
         ledger.leave(
             "quality",
             names[first[text]],
@@ -174,6 +168,30 @@ def _judged(
             text=_shown(texts[text]),
         )
     return first < 0
+
+
+def _mask(
+    texts: list[bytes],
+    tokens: Tokens,
+    kept: npt.NDArray[np.int64],
+    places: npt.NDArray[np.int64],
+    light: Rows,
+    settings: CorpusSettings,
+) -> None:
+    """Mask personal data, and note how much there was."""
+    cut = kept[light["set"] > 0] if settings.contaminated == "cut" else kept[:0]
+    for number in cut.tolist():  # of these the batch holds what they were before
+        text, counts = masked(texts[number].decode(), settings.personal)
+        texts[number] = text.encode()
+        _note_masked(light, places[number], counts)
+    for number, data, counts in masked_batch(tokens, np.setdiff1d(kept, cut), settings.personal):
+        texts[number] = data
+        _note_masked(light, places[number], counts)
+
+
+def _note_masked(light: Rows, place: int, counts: Mapping[str, int]) -> None:
+    for kind, count in counts.items():
+        light["masked"][place, KINDS.index(kind)] = min(count, 65_535)
 
 
 def _meet(
@@ -186,7 +204,7 @@ def _meet(
 ) -> None:
     """Note which texts meet an evaluation set, and cut the parts out where that was asked for."""
     found = contamination.find(tokens)
-    for number in np.unique(found.texts):
+    for number in np.unique(found.texts).tolist():
         place = places[number]
         if place < 0:
             continue
@@ -196,5 +214,3 @@ def _meet(
             offset = tokens.bounds[number]
             spans = zip(found.begins[here] - offset, found.ends[here] - offset, strict=True)
             texts[number] = without(texts[number], spans)
-
-

@@ -49,7 +49,7 @@ def is_iban(text: str) -> bool:
 
 
 def is_resident_id(text: str) -> bool:
-    """Return whether 18 characters are the number of a Chinese resident (GB 11643-1999: ISO 7064, MOD 11-2)."""
+    """Return whether 18 characters are the number of a Chinese resident (GB 11643: ISO 7064, MOD 11-2)."""
     try:
         datetime.date(int(text[6:10]), int(text[10:12]), int(text[12:14]))
     except ValueError:

@@ -135,9 +135,7 @@ def learn(
     every = np.concatenate(hashes) if hashes else np.zeros(0, dtype=np.uint64)
     sets_of = np.concatenate(owners) if owners else np.zeros(0, dtype=np.uint8)
     order = np.argsort(every, kind="stable")
-    made = Contamination(
-        every[order], sets_of[order], names=tuple(sets), words=words, characters=characters
-    )
+    made = Contamination(every[order], sets_of[order], names=tuple(sets), words=words, characters=characters)
     return made, told
 
 

@@ -87,7 +87,9 @@ def _pairs(band: Hashes, members: Indices, root: Indices) -> Iterator[tuple[Indi
                 yield first[new], second[new]
 
 
-def _agreement(pieces: Sequence[Rows], offsets: Indices, first: Indices, second: Indices) -> npt.NDArray[np.float64]:
+def _agreement(
+    pieces: Sequence[Rows], offsets: Indices, first: Indices, second: Indices
+) -> npt.NDArray[np.float64]:
     same = _signatures(pieces, offsets, first) == _signatures(pieces, offsets, second)
     return np.asarray(same.mean(axis=1))
 

@@ -28,7 +28,11 @@ def encoding_of(head: bytes, *, name: str, asked: str | None) -> str:
     """
     if len(head) >= HEAD:
         head = head[: head.rfind(b"\n") + 1 or len(head)]
-    if asked is None and b"\0" not in head and not head.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf")):
+    if (
+        asked is None
+        and b"\0" not in head
+        and not head.startswith((b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"))
+    ):
         if head.isascii():
             return "utf-8"
         high = len(head) - len(head.decode("ascii", errors="ignore"))

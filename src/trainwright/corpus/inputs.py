@@ -54,12 +54,11 @@ def find(sources: Sequence[str], base: Path) -> Inputs:
         for path, name, chosen in _files(source, base):
             try:
                 kind = kind_of(path, name)
-                if kind is None and not chosen:
+                if kind is None:
+                    if chosen:
+                        found.wrong.append(str(_unknown(name)))
                     found.others[path.suffix.lower()] += 1
                     continue
-                if kind is None:
-                    kinds = ", ".join(READERS)
-                    raise DataError("no reader is for this kind of file", where=name, fix=f"give {kinds}")
                 found.slices.extend(READERS[kind].slices(path, name, kind))
             except DataError as error:
                 found.wrong.append(str(error))
@@ -69,6 +68,14 @@ def find(sources: Sequence[str], base: Path) -> Inputs:
     if not found.slices:
         _refuse(found, sources)
     return found
+
+
+def _unknown(name: str) -> DataError:
+    return DataError(
+        "no reader is for this kind of file",
+        where=name,
+        fix=f"give files of these kinds: {', '.join(READERS)}",
+    )
 
 
 def _refuse(found: Inputs, sources: Sequence[str]) -> None:

@@ -21,7 +21,24 @@ UNKNOWN = "und"
 
 _LOOKED_AT = 400
 _ENGLISH = word_hashes(
-    ("the", "and", "of", "to", "is", "was", "with", "that", "for", "this", "are", "it", "have", "from", "which", "you")
+    (
+        "the",
+        "and",
+        "of",
+        "to",
+        "is",
+        "was",
+        "with",
+        "that",
+        "for",
+        "this",
+        "are",
+        "it",
+        "have",
+        "from",
+        "which",
+        "you",
+    )
 )
 _SHARE, _DIFFERENT = 0.12, 4
 """Of English words every fourth is one of these; of other languages' hardly one in fifty."""
@@ -45,23 +62,19 @@ def languages_of(tokens: Tokens, texts: Sequence[bytes]) -> list[str]:
         different += places > 0
     sure = (different >= _DIFFERENT) & (english >= _SHARE * counts) & ~tokens.cjk
     cjk = tokens.cjk
-    for number in np.flatnonzero(tokens.counts > 0):
+    lead, second = tokens.codes[tokens.starts[tokens.wide]], tokens.codes[tokens.starts[tokens.wide] + 1]
+    owners = tokens.text_of[tokens.wide]
+    signs = np.bincount(owners[lead != 0xF0], minlength=len(texts))  # without emoji
+    kana = np.bincount(owners[(lead == 0xE3) & (second <= 0x83)], minlength=len(texts))
+    for number in np.flatnonzero(tokens.counts > 0).tolist():
         if sure[number]:
             found[number] = "en"
         elif cjk[number]:
-            found[number] = _by_script(texts[number])
+            japanese = kana[number] >= _KANA_SHARE * signs[number]
+            found[number] = UNKNOWN if not signs[number] else "ja" if japanese else "zh"
         else:
             found[number] = _guess(texts[number])
     return found
-
-
-def _by_script(text: bytes) -> str:
-    part = text[:6000].decode(errors="ignore")
-    kana = sum("\u3041" <= sign <= "\u30ff" for sign in part)
-    characters = sum("\u3400" <= sign <= "\u9fff" for sign in part)
-    if kana + characters == 0:
-        return UNKNOWN
-    return "ja" if kana >= _KANA_SHARE * (kana + characters) else "zh"
 
 
 def _guess(text: bytes) -> str:

@@ -8,13 +8,13 @@ from functools import cached_property
 import numpy as np
 import numpy.typing as npt
 
-from trainwright.corpus.tokens import Places, Tokens
+from trainwright.corpus.tokens import Places, Tokens, runs
 
 Flags = npt.NDArray[np.bool_]
 Numbers = npt.NDArray[np.float64]
 
-_LETTERS = np.zeros(256, dtype=bool)
-_LETTERS[ord("A") : ord("Z") + 1] = _LETTERS[ord("a") : ord("z") + 1] = _LETTERS[128:] = True
+_LETTERS = bytes(code >= 128 or chr(code).isalpha() for code in range(256))
+_VISIBLE = bytes(code > 32 for code in range(256))
 
 
 def _codes(signs: str) -> npt.NDArray[np.uint32]:
@@ -82,7 +82,8 @@ class Lines:
     def ellipsis(self) -> Flags:
         """Whether a line ends in an ellipsis."""
         dots = (self._byte(1) == 46) & (self._byte(2) == 46) & (self._byte(3) == 46)
-        return dots & (self.ends - self.starts >= 3) | np.isin(self._last, _ELLIPSES)
+        found = dots & (self.ends - self.starts >= 3) | np.isin(self._last, _ELLIPSES)
+        return np.asarray(found)
 
     @cached_property
     def bullet(self) -> Flags:
@@ -136,10 +137,9 @@ class Lines:
 def lines_of(tokens: Tokens) -> Lines:
     """Find the lines and the words between spaces of a batch."""
     codes = tokens.codes
-    edges = np.diff(codes > 32, prepend=False, append=False).nonzero()[0]
-    begins, ends = edges[0::2], edges[1::2]
+    begins, ends = runs(np.frombuffer(tokens.data.translate(_VISIBLE), dtype=np.uint8))
     letters = np.zeros(len(codes) + 1, dtype=np.int32)
-    np.cumsum(_LETTERS[codes], out=letters[1:])
+    np.cumsum(np.frombuffer(tokens.data.translate(_LETTERS), dtype=np.uint8), out=letters[1:])
     has_letter = np.concatenate([[0], np.cumsum(letters[ends] > letters[begins])])
     lengths = np.concatenate([[0], np.cumsum(ends - begins)])
     owner = np.searchsorted(begins, tokens.bounds)

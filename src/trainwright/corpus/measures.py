@@ -30,6 +30,8 @@ CHARACTERS_PER_WORD = 1.5
 _AGAIN = 1 / 200
 """Where fewer n-grams come again, they cannot cover a tenth of the text."""
 
+_LEAST = 0.05
+
 _TERMINAL = np.zeros(256, dtype=bool)
 _TERMINAL[[ord(sign) for sign in ".!?"]] = True
 _CLOSES = np.zeros(256, dtype=bool)
@@ -107,7 +109,7 @@ class Measures:
         marks = np.flatnonzero(_TERMINAL[codes[:-1]])
         marks = marks[_CLOSES[codes[marks + 1]]]
         counts = np.bincount(self.tokens.texts_at(marks), minlength=self.tokens.num_texts)
-        return counts + sum(self.count(sign.encode()) for sign in "。！？")
+        return np.asarray(counts + sum(self.count(sign.encode()) for sign in "。！？"))
 
     @cached_property
     def braces(self) -> Numbers:
@@ -186,9 +188,21 @@ class Measures:
         return (most > 1) & (most * 30 >= self.tokens.counts)
 
     def repeated_grams(self, size: int) -> Numbers:
-        """Return the share of each text that n-grams cover which come more than once in it."""
+        """Return the share of each text that n-grams cover which come more than once in it.
+
+        Longer n-grams cover no more than 5-grams do, and are looked for only where these cover a twentieth.
+        """
+        if size == GRAM:
+            return self._repeated_shortest
+        return self._repeated(size, self._repeated_shortest >= _LEAST)
+
+    @cached_property
+    def _repeated_shortest(self) -> Numbers:
+        return self._repeated(GRAM, self._repeats)
+
+    def _repeated(self, size: int, looked_at: Flags) -> Numbers:
         result = np.zeros(self.tokens.num_texts)
-        for n, texts in self._size(size, self._repeats):
+        for n, texts in self._size(size, looked_at):
             begins, hashes = self.tokens.grams(n, of=texts)
             if not len(begins):
                 continue

@@ -32,6 +32,8 @@ MOST_TEXTS = 1 << (64 - _HASH_BITS)
 _PROBES = np.random.Generator(np.random.PCG64(0xD0E5)).integers(0, BINS, (64, BINS))
 """Where an empty bin looks for a value, attempt after attempt; the same for all texts."""
 
+_BIN_SALTS = mixed(np.arange(1, BINS + 1, dtype=np.uint64) << np.uint64(20))
+
 _ROW_FACTORS = mixed(np.arange(1, BANDS * ROWS + 1, dtype=np.uint64)) | np.uint64(1)
 
 
@@ -63,12 +65,11 @@ def signatures(keys: Hashes, num_texts: int) -> tuple[Signatures, npt.NDArray[np
     groups = keys >> np.uint64(_VALUE_BITS)
     firsts = np.flatnonzero(np.diff(groups, prepend=~np.uint64(0)))
     place = groups[firsts].astype(np.int64)
-    found = np.zeros((num_texts, BINS), dtype=np.uint16)
+    found = np.zeros((num_texts, BINS), dtype=np.uint64)
     filled = np.zeros((num_texts, BINS), dtype=bool)
-    # The upper bits of a minimum are small; its lower ones are as good as random.
-    found.reshape(-1)[place] = keys[firsts].astype(np.uint16)
+    found.reshape(-1)[place] = keys[firsts] & np.uint64((1 << _HASH_BITS) - 1)
     filled.reshape(-1)[place] = True
-    has_any = filled.any(axis=1)
+    has_any: npt.NDArray[np.bool_] = np.asarray(filled.any(axis=1))
     texts, bins = np.nonzero(~filled & has_any[:, None])
     for probe in _PROBES:
         if not len(texts):
@@ -79,7 +80,8 @@ def signatures(keys: Hashes, num_texts: int) -> tuple[Signatures, npt.NDArray[np
         texts, bins = texts[~hit], bins[~hit]
     if len(texts):  # of very short texts: any value will do, if it is the same one for equal texts
         found[texts, bins] = found[texts, filled[texts].argmax(axis=1)]
-    return found, has_any
+    # Other 16 bits in each bin: a short text, one value in all bins, is told by all of its bits.
+    return (mixed(found + _BIN_SALTS) >> np.uint64(48)).astype(np.uint16), has_any
 
 
 def bands(found: Signatures) -> Hashes:

@@ -11,13 +11,14 @@ import re
 from collections.abc import Callable, Collection, Iterator
 
 import numpy as np
+import numpy.typing as npt
 
 from trainwright.corpus.check_digits import IBAN_LENGTHS, is_card, is_iban, is_resident_id
 from trainwright.corpus.measures import Flags, places
-from trainwright.corpus.tokens import Places, Tokens
+from trainwright.corpus.tokens import Bytes, Places, Tokens
 
 _EMAIL = re.compile(
-    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9])?"
+    r"(?<![A-Za-z0-9._%+-])[A-Za-z0-9](?:[A-Za-z0-9._%+-]{0,62}[A-Za-z0-9_])?"
     r"@(?:[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?\.){1,6}[A-Za-z]{2,24}(?![A-Za-z0-9])"
 )
 _IBAN = re.compile(r"(?<![A-Za-z0-9])[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,28}")
@@ -72,14 +73,14 @@ def _email(found: str) -> str | None:
     return found if ".." not in found else None
 
 
-_STEPS: tuple[tuple[str, str, re.Pattern[str], Callable[[str], str | None]], ...] = (
-    ("email", "@", _EMAIL, _email),
-    ("iban", "digits", _IBAN, _iban),
-    ("resident_id", "digits", _RESIDENT, _resident),
-    ("card", "digits", _CARD, _card),
-    ("phone", "digits", _PHONE, _phone),
-    ("ip", "dots", _IPV4, _ip),
-    ("ip", "colons", _IPV6, _ip),
+_STEPS: tuple[tuple[str, re.Pattern[str], Callable[[str], str | None]], ...] = (
+    ("email", _EMAIL, _email),
+    ("iban", _IBAN, _iban),
+    ("resident_id", _RESIDENT, _resident),
+    ("card", _CARD, _card),
+    ("phone", _PHONE, _phone),
+    ("ip", _IPV4, _ip),
+    ("ip", _IPV6, _ip),
 )
 
 KINDS = tuple(dict.fromkeys(kind for kind, *_ in _STEPS))
@@ -89,19 +90,16 @@ _HEX = np.zeros(256, dtype=bool)
 _HEX[[*b"0123456789abcdefABCDEF:"]] = True
 
 
-def masked(text: str, kinds: Collection[str], signs: Collection[str] = ("@", "digits", "dots", "colons")) -> tuple[
-    str, dict[str, int]
-]:
+def masked(text: str, kinds: Collection[str]) -> tuple[str, dict[str, int]]:
     """Return a text with personal data masked, and how many places of each kind there were.
 
     Args:
         text: the text.
         kinds: what is masked, of `KINDS`.
-        signs: what the text holds that may belong to personal data; see `suspects`.
     """
     counts: dict[str, int] = {}
-    for kind, sign, pattern, part_of in _STEPS:
-        if kind not in kinds or sign not in signs:
+    for kind, pattern, part_of in _STEPS:
+        if kind not in kinds:
             continue
         pieces, behind = [], 0
         for match in pattern.finditer(text):
@@ -115,29 +113,72 @@ def masked(text: str, kinds: Collection[str], signs: Collection[str] = ("@", "di
     return text, counts
 
 
-def suspects(tokens: Tokens) -> Iterator[tuple[int, set[str]]]:
-    """Yield the texts that may hold personal data, and what signs of it they hold."""
-    codes = tokens.codes
-    signs = {
-        "@": _flags(tokens, places(tokens.data, b"@")),
-        "digits": _flags(tokens, _close(np.flatnonzero(_digits(codes)), number=7, gap=4)),
-        "dots": _flags(tokens, _close(_between(codes, ord("."), _DIGITS), number=3, gap=4)),
-        "colons": _flags(tokens, _close(_between(codes, ord(":"), _HEX), number=2, gap=5)),
-    }
-    anywhere = np.any(list(signs.values()), axis=0)
-    for number in np.flatnonzero(anywhere):
-        yield int(number), {sign for sign, flags in signs.items() if flags[number]}
+def masked_batch(
+    tokens: Tokens, texts: npt.NDArray[np.int64], kinds: Collection[str]
+) -> Iterator[tuple[int, bytes, dict[str, int]]]:
+    """Yield the texts that hold personal data: number, the text with it masked, and the places of each kind.
 
+    Args:
+        tokens: the batch.
+        texts: numbers of the texts to look at, ascending.
+        kinds: what is masked, of `KINDS`.
+    """
+    wanted = np.zeros(tokens.num_texts, dtype=bool)
+    wanted[texts] = True
+    begins, ends = _windows(tokens)
+    owners = tokens.texts_at(begins)
+    number, pieces, counts, behind = -1, list[bytes](), dict[str, int](), 0
+    for owner, begin, end in zip(owners.tolist(), begins.tolist(), ends.tolist(), strict=True):
+        if not wanted[owner]:
+            continue
+        text, found = masked(tokens.data[begin:end].decode(), kinds)
+        if not found:
+            continue
+        if owner != number:
+            if pieces:
+                yield number, b"".join([*pieces, tokens.data[behind : tokens.bounds[number + 1] - 1]]), counts
+            number, pieces, counts, behind = owner, [], {}, int(tokens.bounds[owner])
+        pieces += [tokens.data[behind:begin], text.encode()]
+        behind = end
+        for kind, count in found.items():
+            counts[kind] = counts.get(kind, 0) + count
+    if pieces:
+        yield number, b"".join([*pieces, tokens.data[behind : tokens.bounds[number + 1] - 1]]), counts
+
+
+def _windows(tokens: Tokens) -> tuple[Places, Places]:
+    """Return stretches of the batch around all signs that may belong to personal data; none overlap."""
+    codes = tokens.codes
+    found = np.concatenate(
+        [
+            places(tokens.data, b"@"),
+            _close(np.flatnonzero((codes - np.uint8(48)) < 10), number=7, gap=4),
+            _close(_between(codes, ord("."), _DIGITS), number=3, gap=4),
+            _close(_between(codes, ord(":"), _HEX), number=2, gap=5),
+        ]
+    )
+    found.sort()
+    if not len(found):
+        return found, found
+    owners = tokens.texts_at(found)
+    apart = np.flatnonzero((np.diff(found) > 2 * _AROUND) | (np.diff(owners) > 0))
+    firsts, lasts = np.concatenate([[0], apart + 1]), np.append(apart, len(found) - 1)
+    begins = np.maximum(found[firsts] - _AROUND, tokens.bounds[owners[firsts]])
+    ends = np.minimum(found[lasts] + _AROUND, tokens.bounds[owners[lasts] + 1] - 1)
+    for _ in range(3):  # not into the middle of a character
+        begins -= ((codes[begins] & 0xC0) == 0x80) & (begins > 0)
+        ends += (codes[ends] & 0xC0) == 0x80
+    return begins, ends
+
+
+_AROUND = 160
+"""Bytes around a sign that are looked at: more than any of the forms has on one side of it."""
 
 _DIGITS = np.zeros(256, dtype=bool)
 _DIGITS[ord("0") : ord("9") + 1] = True
 
 
-def _digits(codes: np.ndarray) -> Flags:  # type: ignore[type-arg]
-    return np.asarray((codes - np.uint8(48)) < 10)
-
-
-def _between(codes: np.ndarray, sign: int, neighbours: Flags) -> Places:  # type: ignore[type-arg]
+def _between(codes: Bytes, sign: int, neighbours: Flags) -> Places:
     found = np.flatnonzero(codes == sign)
     found = found[(found > 0) & (found < len(codes) - 1)]
     return found[neighbours[codes[found - 1]] & neighbours[codes[found + 1]]]
@@ -149,10 +190,5 @@ def _close(found: Places, *, number: int, gap: int) -> Places:
         return found[:0]
     near = np.diff(found) <= gap
     runs = np.cumsum(np.concatenate([[0], near]))
-    return found[number - 1 :][runs[number - 1 :] - runs[: len(runs) - number + 1] == number - 1]
-
-
-def _flags(tokens: Tokens, found: Places) -> Flags:
-    flags = np.zeros(tokens.num_texts, dtype=bool)
-    flags[tokens.texts_at(found)] = True
-    return flags
+    whole = runs[number - 1 :] - runs[: len(runs) - number + 1] == number - 1
+    return np.asarray(found[number - 1 :][whole])

@@ -1,7 +1,8 @@
-"""The first pass: pieces of the sources become folders of cleaned texts and features, each whole or absent."""
+"""The first pass: pieces of the sources become folders of cleaned texts, each whole or absent."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,6 @@ from trainwright.corpus.reader import READERS, Slice
 from trainwright.corpus.readers.text import cut_at
 from trainwright.corpus.settings import CorpusSettings
 from trainwright.foundation.errors import DataError
-from trainwright.foundation.hashing import json_hash
 from trainwright.foundation.paths import whole_folder, write_json
 
 if TYPE_CHECKING:
@@ -86,7 +86,7 @@ def _table(cleaned: Cleaned) -> pa.Table:
 
     columns = (
         pa.array(cleaned.texts, pa.large_binary()).cast(pa.large_string()),
-        [json_hash([document.source, document.position])[:16] for document in cleaned.documents],
+        [_id(document) for document in cleaned.documents],
         [document.source for document in cleaned.documents],
         [document.position for document in cleaned.documents],
         [document.kind for document in cleaned.documents],
@@ -102,6 +102,12 @@ def _table(cleaned: Cleaned) -> pa.Table:
         ],
         schema=wanted,
     )
+
+
+def _id(document: Document) -> str:
+    """Return 16 hexadecimal digits that name a document by where it comes from."""
+    place = f"{document.source}\0{document.position}"
+    return hashlib.blake2b(place.encode(errors="replace"), digest_size=8).hexdigest()
 
 
 def _documents(

@@ -22,9 +22,7 @@ KEEP, PLAN = "keep.npy", "shards.json"
 _KEPT, _EXACT, _NEAR, _CONTAMINATED = range(4)
 
 
-def resolve(
-    folder: Path, pieces: Sequence[Path], settings: CorpusSettings, *, sets: Sequence[str]
-) -> None:
+def resolve(folder: Path, pieces: Sequence[Path], settings: CorpusSettings, *, sets: Sequence[str]) -> None:
     """Decide on all documents, and write the decision.
 
     Args:
@@ -88,7 +86,9 @@ def _count(
     for piece, part in enumerate(light):
         here = fate[offsets[piece] : offsets[piece + 1]]
         kept = here == _KEPT
-        for kind, number in zip(KINDS, part["masked"][kept].sum(axis=0, dtype=np.int64).tolist(), strict=True):
+        for kind, number in zip(
+            KINDS, part["masked"][kept].sum(axis=0, dtype=np.int64).tolist(), strict=True
+        ):
             if number:
                 ledger.masked[kind] = ledger.masked.get(kind, 0) + number
         for code, step, reason in ((_EXACT, "duplicates", "exact"), (_NEAR, "duplicates", "near")):
@@ -107,9 +107,7 @@ def _count(
     for number, name in enumerate(sets, start=1):
         for document in np.flatnonzero((fate == _CONTAMINATED) & (sets_of == number))[:SAMPLES]:
             ledger.sample(f"contamination.{name}", *_document(pieces, offsets, int(document)))
-    masked_any = np.concatenate(
-        [part["masked"].any(axis=1) for part in light] or [np.zeros(0, dtype=bool)]
-    )
+    masked_any = np.concatenate([part["masked"].any(axis=1) for part in light] or [np.zeros(0, dtype=bool)])
     for document in np.flatnonzero((fate == _KEPT) & masked_any)[:SAMPLES]:
         where, text = _document(pieces, offsets, int(document))
         place = min((at for kind in KINDS if (at := text.find(f"<{kind.upper()}>")) >= 0), default=0)
@@ -141,9 +139,7 @@ def _document(pieces: Sequence[Path], offsets: npt.NDArray[np.int64], document: 
     raise AssertionError("a document lies in no row group")
 
 
-def _shards(
-    keep: npt.NDArray[np.bool_], sizes: npt.NDArray[np.uint32], most: int
-) -> list[dict[str, Any]]:
+def _shards(keep: npt.NDArray[np.bool_], sizes: npt.NDArray[np.uint32], most: int) -> list[dict[str, Any]]:
     """Return which range of documents each shard holds."""
     kept = np.flatnonzero(keep)
     before = np.cumsum(sizes[kept], dtype=np.int64) - sizes[kept]

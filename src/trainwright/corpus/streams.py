@@ -64,18 +64,23 @@ class Stream(io.RawIOBase):
         self._damage: DataError | None = None
 
     def readable(self) -> bool:
+        """Return that it can be read."""
         return True
 
     def seekable(self) -> bool:
+        """Return whether places in it can be gone to."""
         return not self._bounded
 
     def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place."""
         return int(self._file.seek(offset, whence))
 
     def tell(self) -> int:
+        """Return the place."""
         return int(self._file.tell())
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill a buffer, and return how much of it."""
         if self._damage is not None:
             return 0
         try:
@@ -119,12 +124,13 @@ class Stream(io.RawIOBase):
             raise self._damage
 
     def close(self) -> None:
+        """Close the file."""
         self._file.close()
         super().close()
 
 
 @contextmanager
-def opened(path: Path, name: str) -> Iterator[io.BufferedReader]:
+def opened(path: Path, name: str) -> Iterator[io.BufferedReader[Stream]]:
     """Open a file, unpacked, and check at the end of the body that nothing was cut off.
 
     Raises:

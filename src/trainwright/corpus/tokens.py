@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -23,7 +24,7 @@ _MULTIPLIER = 0x9E3779B97F4A7C15 | 1
 _TOKEN_MULTIPLIER = 0xD6E8FEB86659FD93 | 1
 
 
-def _classes() -> Bytes:
+def _classes() -> bytes:
     table = np.zeros(256, dtype=np.uint8)
     for first, last in ("09", "AZ", "az"):
         table[ord(first) : ord(last) + 1] = _WORD
@@ -32,7 +33,7 @@ def _classes() -> Bytes:
     table[0xF0] = _WIDE  # rarer Chinese characters, emoji
     # General punctuation, signs (E2), full-width forms (EF), and the signs of Latin-1 (C2).
     table[[0xC2, 0xE2, 0xEF]] = _SEPARATOR
-    return table
+    return table.tobytes()
 
 
 def _byte_hashes() -> Hashes:
@@ -124,7 +125,8 @@ class Tokens:
     def _sums(self) -> Hashes:
         powers, _ = _BYTE_POWERS.up_to(len(self.codes))
         sums = np.zeros(len(self.codes) + 1, dtype=np.uint64)
-        np.multiply(_BYTE_HASHES[self.codes], powers[: len(self.codes)], out=sums[1:])
+        np.take(_BYTE_HASHES, self.codes, out=sums[1:], mode="clip")
+        sums[1:] *= powers[: len(self.codes)]
         np.cumsum(sums, out=sums)
         return sums
 
@@ -181,21 +183,28 @@ class Tokens:
         return np.searchsorted(self.bounds, places, side="right") - 1
 
 
+def runs(flags: npt.NDArray[Any]) -> tuple[Places, Places]:
+    """Return where runs of what is not 0 begin and end; the last must be 0."""
+    edges = np.flatnonzero(flags[1:] != flags[:-1]) + 1
+    if len(flags) and flags[0]:
+        edges = np.concatenate([[0], edges])
+    return edges[0::2], edges[1::2]
+
+
 def tokens_of(texts: Sequence[bytes]) -> Tokens:
     """Find the tokens of texts in UTF-8."""
     data = b"\n".join([*texts, b""])
     bounds = np.zeros(len(texts) + 1, dtype=np.int64)
     np.cumsum([len(text) + 1 for text in texts], out=bounds[1:])
     codes = np.frombuffer(data, dtype=np.uint8)
-    kinds = _CLASSES[codes]
+    kinds = np.frombuffer(data.translate(_CLASSES), dtype=np.uint8)  # six times as fast as taking by index
     if data.isascii():
-        word = kinds == _WORD
-        edges = np.diff(word, prepend=False, append=False).nonzero()[0]
-        starts, ends = edges[0::2], edges[1::2]
+        starts, ends = runs(kinds)
         wide = np.zeros(len(starts), dtype=bool)
     else:
         inner = (codes & 0xC0) == 0x80
         begins = ~inner
+        kinds = kinds.copy()
         marks = np.flatnonzero(codes == 0xE3)
         kinds[marks[codes[marks + 1] == 0x80]] = _SEPARATOR  # 、。「」 and the wide space
         behind = np.flatnonzero(inner)

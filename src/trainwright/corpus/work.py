@@ -118,9 +118,7 @@ class Work:
 
 def as_json(slices: Sequence[Slice]) -> list[list[Any]]:
     """Return slices as JSON-able values."""
-    return [
-        [str(part.path), part.name, part.kind, part.start, part.end, part.num_bytes] for part in slices
-    ]
+    return [[str(part.path), part.name, part.kind, part.start, part.end, part.num_bytes] for part in slices]
 
 
 def slices_of(values: Sequence[Sequence[Any]]) -> list[Slice]:

@@ -26,7 +26,9 @@ def main() -> None:
     while True:
         task = tasks.get()
         try:
-            work.do(task["task"], task["number"], lambda documents, num_bytes: _say(read=[documents, num_bytes]))
+            work.do(
+                task["task"], task["number"], lambda documents, num_bytes: _say(read=[documents, num_bytes])
+            )
             _say(done=task["number"])
         except UserError as error:
             _say(wrong=[error.what, error.where, error.fix])

@@ -12,7 +12,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import trainwright
 from trainwright.corpus.pieces import Report
 from trainwright.corpus.work import Work
 from trainwright.foundation.errors import TrainwrightError, UserError
@@ -66,7 +65,7 @@ def do_all(work: Work, task: str, numbers: Sequence[int], *, workers: int, repor
 
 
 def _start(folder: Path) -> subprocess.Popen[str]:
-    package = str(Path(trainwright.__file__).resolve().parents[1])
+    package = str(Path(__file__).resolve().parents[2])
     paths = [package, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         [sys.executable, "-m", "trainwright.corpus.worker", str(folder)],
@@ -74,7 +73,12 @@ def _start(folder: Path) -> subprocess.Popen[str]:
         stdout=subprocess.PIPE,
         text=True,
         # One thread each: the processes share the cores out already.
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1", "ARROW_IO_THREADS": "1"},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(paths),
+            "OMP_NUM_THREADS": "1",
+            "ARROW_IO_THREADS": "1",
+        },
         start_new_session=True,  # Ctrl-C reaches the process that started them, which stops them
     )
 

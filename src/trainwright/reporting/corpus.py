@@ -106,7 +106,11 @@ def _steps(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
 def _rule(rule: Mapping[str, Any]) -> Message | None:
     if not rule:
         return None
-    template = mark("below {threshold}; {source}") if rule["beyond"] == "below" else mark("above {threshold}; {source}")
+    template = (
+        mark("below {threshold}; {source}")
+        if rule["beyond"] == "below"
+        else mark("above {threshold}; {source}")
+    )
     return both(template, threshold=f"{rule['threshold']:g}", source=rule["source"])
 
 
@@ -128,6 +132,10 @@ def _counts(manifest: Mapping[str, Any]) -> list[tuple[Message, list[tuple[str, 
 def _policy(style: str, code: str) -> str:
     """Return the content security policy: our own script and style by hash, and nothing else."""
     style_hash, code_hash = (
-        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in (style, code)
+        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
+        for text in (style, code)
     )
-    return f"default-src 'none'; script-src {code_hash}; style-src {style_hash}; base-uri 'none'; form-action 'none'"
+    return (
+        f"default-src 'none'; script-src {code_hash}; style-src {style_hash}; base-uri 'none';"
+        " form-action 'none'"
+    )

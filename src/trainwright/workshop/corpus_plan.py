@@ -1,4 +1,4 @@
-"""The plan of a corpus: which files, cut into which pieces, with which settings; the same for whoever goes on."""
+"""The plan of a corpus: which files, in which pieces, with which settings; the same for whoever goes on."""
 
 from __future__ import annotations
 

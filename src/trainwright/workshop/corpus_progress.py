@@ -52,8 +52,15 @@ class CorpusProgress:
             yield lambda documents, num_bytes: None
             return
         from rich.console import Console as RichConsole
-        from rich.progress import BarColumn, DownloadColumn, MofNCompleteColumn, Progress, TextColumn
-        from rich.progress import TimeRemainingColumn, TransferSpeedColumn
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            MofNCompleteColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
 
         columns = (
             [DownloadColumn(), TransferSpeedColumn(), TextColumn("{task.fields[documents]:,} documents")]
@@ -82,7 +89,8 @@ class CorpusProgress:
         read, kept = manifest["read"], manifest["kept"]
         self.say(
             f"Kept {kept['documents']:,} of {read['documents']:,} documents, "
-            f"{kept['characters']:,} of {read['characters']:,} characters, in {len(manifest['shards']):,} files."
+            f"{kept['characters']:,} of {read['characters']:,} characters, in "
+            f"{len(manifest['shards']):,} files."
         )
         steps = {
             step: sum(count["documents"] for count in reasons.values())

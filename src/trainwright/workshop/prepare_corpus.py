@@ -14,7 +14,7 @@ from typing import Any
 from trainwright.corpus.settings import CorpusSettings, with_changes
 from trainwright.corpus.work import NAME, Work
 from trainwright.foundation.devices import num_cpus
-from trainwright.foundation.errors import UserError
+from trainwright.foundation.errors import DataError, UserError
 from trainwright.foundation.locks import locked
 from trainwright.foundation.paths import check_folder
 from trainwright.workshop.corpus_plan import begin
@@ -90,7 +90,11 @@ def prepare(
         raise UserError(f"workers is {count}", fix="give 1 or more")
     _check_output(folder, force)
     with (
-        locked(folder / ".lock", busy="another process prepares this corpus", fix="wait for it, or choose another folder"),
+        locked(
+            folder / ".lock",
+            busy="another process prepares this corpus",
+            fix="wait for it, or choose another folder",
+        ),
         CorpusProgress(quiet=quiet) as progress,
     ):
         if force:
@@ -98,7 +102,11 @@ def prepare(
         work = Work(folder / NAME)
         if not (folder / MANIFEST).exists():
             begin(work, given, list(map(str, decontaminate)), wanted, progress=progress)
-            _make(work, folder, count, progress)
+            try:
+                _make(work, folder, count, progress)
+            except DataError:  # nothing could be read: there is nothing to go on from
+                _remove(folder / NAME)
+                raise
         _remove(folder / NAME)
         made = Corpus(folder)
         progress.finished(made.manifest, folder / REPORT)
@@ -147,12 +155,12 @@ def _check_output(folder: Path, force: bool) -> None:
         raise UserError(
             "this corpus is finished", where=str(folder), fix="name another folder with -o, or add --force"
         )
-    if not begun and not (finished and _is_ours(folder)) and any(
-        path.name != ".lock" for path in folder.iterdir()
+    if (
+        not begun
+        and not (finished and _is_ours(folder))
+        and any(path.name != ".lock" for path in folder.iterdir())
     ):
-        raise UserError(
-            "this folder holds other files", where=str(folder), fix="name a new folder with -o"
-        )
+        raise UserError("this folder holds other files", where=str(folder), fix="name a new folder with -o")
 
 
 def _is_ours(folder: Path) -> bool:

@@ -46,7 +46,9 @@ def read_html(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
             f"the page has more than {LARGEST_PAGE >> 20} MB", where=part.name, fix="leave it out"
         )
     if b"\0" in page[:1024] and not page.startswith((b"\xff\xfe", b"\xfe\xff")):
-        raise DataError("this is not a page of HTML: it holds zero bytes", where=part.name, fix="leave it out")
+        raise DataError(
+            "this is not a page of HTML: it holds zero bytes", where=part.name, fix="leave it out"
+        )
     text = main_text(page, asked.encoding)
     if text:
         yield Document(text, part.name, "", part.kind)
@@ -57,7 +59,9 @@ def read_html(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
 def is_html(head: bytes) -> bool:
     """Return whether a file begins like a page."""
     start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
-    return start.startswith((b"<!doctype html", b"<html")) or (start.startswith(b"<?xml") and b"<html" in start)
+    return start.startswith((b"<!doctype html", b"<html")) or (
+        start.startswith(b"<?xml") and b"<html" in start
+    )
 
 
 READERS.register("html")(Reader(read_html, (".html", ".htm", ".xhtml"), is_html))

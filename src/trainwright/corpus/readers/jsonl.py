@@ -33,7 +33,9 @@ def read_jsonl(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
     if first.startswith("[") or (first.startswith("{") and not _any_object(first)):
         yield from _read_list(part, asked, ledger, encoding)
         return
-    looked_at = [row for row in (_parse(line) for line in first.split("\n")[:_LOOKED_AT]) if isinstance(row, dict)]
+    looked_at = [
+        row for row in (_parse(line) for line in first.split("\n")[:_LOOKED_AT]) if isinstance(row, dict)
+    ]
     if not looked_at and len(head) < HEAD:
         raise DataError("no line is a JSON object", where=part.name, fix="write one object a line")
     column = "" if asked.all_texts else None
@@ -88,7 +90,9 @@ def _lines(parts: Iterator[bytes], part: Slice, ledger: Ledger) -> Iterator[byte
             held += len(first)
         if held > LONGEST_LINE and not too_long:
             too_long = True
-            ledger.leave("read", "line too long", held, where=part.name, text=rest[0].decode(errors="replace"))
+            ledger.leave(
+                "read", "line too long", held, where=part.name, text=rest[0].decode(errors="replace")
+            )
             rest, held = [], 0
         if others:
             yield b"" if too_long else b"".join(rest)
@@ -114,8 +118,8 @@ def _read_list(part: Slice, asked: Asked, ledger: Ledger, encoding: str) -> Iter
     objects = [row for row in rows if isinstance(row, dict)]
     if not objects:
         raise DataError("this is no JSON with objects", where=part.name, fix="write one object a line")
-    column = "" if asked.all_texts else text_column(
-        objects[:_LOOKED_AT], asked=asked.text_column, name=part.name
+    column = (
+        "" if asked.all_texts else text_column(objects[:_LOOKED_AT], asked=asked.text_column, name=part.name)
     )
     for number, row in enumerate(rows):
         where = f"item {number:,}"

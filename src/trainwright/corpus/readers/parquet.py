@@ -42,7 +42,9 @@ def _read(file: Any, part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Docu
             columns = file.schema_arrow.names
         first = next(file.iter_batches(_LOOKED_AT, columns=columns), None) if columns else None
         rows = first.to_pylist() if first is not None else []
-        column = text_column(rows or [dict.fromkeys(file.schema_arrow.names)], asked=asked.text_column, name=part.name)
+        column = text_column(
+            rows or [dict.fromkeys(file.schema_arrow.names)], asked=asked.text_column, name=part.name
+        )
         columns = [column, *(name for name in ("url", "uri") if name in columns and name != column)]
     end = file.num_row_groups if part.end is None else part.end
     number = sum(file.metadata.row_group(group).num_rows for group in range(part.start))
@@ -71,7 +73,9 @@ def _text_columns(file: Any) -> list[str]:
             return holds_text(kind.value_type)
         if pa.types.is_dictionary(kind):
             return holds_text(kind.value_type)
-        return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
+        return bool(
+            pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
+        )
 
     return [field.name for field in file.schema_arrow if holds_text(field.type)]
 

@@ -25,19 +25,18 @@ def read_pdf(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # what it says, the sentence below says once
     try:
         file = pypdf.PdfReader(part.path)
-        if file.is_encrypted and not file.decrypt(""):
-            raise DataError("the PDF needs a password", where=part.name, fix="take the password off")
-        if len(file.pages) > _MAX_PAGES:
-            raise DataError(
-                f"the PDF has more than {_MAX_PAGES:,} pages", where=part.name, fix="split it up"
-            )
-        text = "\n\n".join(page.extract_text().strip() for page in file.pages)
-    except DataError:
-        raise
+        locked = file.is_encrypted and not file.decrypt("")
+        num_pages = 0 if locked else len(file.pages)
+        pages = file.pages if num_pages <= _MAX_PAGES else ()
+        text = "" if locked else "\n\n".join(page.extract_text().strip() for page in pages)
     except Exception as error:  # a damaged PDF ends in whatever its parts are read by
         raise DataError(
             "the PDF is cut off or damaged", where=part.name, fix="copy or download it again"
         ) from error
+    if locked:
+        raise DataError("the PDF needs a password", where=part.name, fix="take the password off")
+    if num_pages > _MAX_PAGES:
+        raise DataError(f"the PDF has more than {_MAX_PAGES:,} pages", where=part.name, fix="split it up")
     if text.strip():
         yield Document(text, part.name, "", part.kind)
     else:

@@ -6,7 +6,9 @@ import codecs
 import re
 from collections.abc import Iterator
 from io import BufferedReader
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from trainwright.corpus.document import Document
 from trainwright.corpus.encodings import HEAD, encoding_of
@@ -53,11 +55,11 @@ def slices(path: Path, name: str, kind: str) -> list[Slice]:
     edges = [*range(0, size - SLICE_BYTES // 2, SLICE_BYTES), size]
     return [
         Slice(path, name, kind, start, None if end == size else end, end - start)
-        for start, end in zip(edges, edges[1:], strict=False)
+        for start, end in pairwise(edges)
     ]
 
 
-def blocks(stream: BufferedReader, start: int, end: int | None) -> Iterator[bytes]:
+def blocks(stream: BufferedReader[Any], start: int, end: int | None) -> Iterator[bytes]:
     """Yield the bytes of all lines that begin in a range."""
     position = start
     if start:

@@ -38,7 +38,7 @@ def read_warc(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
                 yield from _documents(record, f"record {number:,}", part, ledger)
         except OSError as error:
             # What ended the stream says more, where it was the stream.
-            stream.raw.check()  # type: ignore[attr-defined]
+            stream.raw.check()
             raise DataError(
                 "the WARC file is cut off or damaged", where=part.name, fix="copy or download it again"
             ) from error

@@ -1,4 +1,4 @@
-"""Rules of C4: Raffel et al. 2020, 'Exploring the limits of transfer learning with a unified transformer', 2.2.
+"""Rules of C4: Raffel et al. 2020, 'Exploring the limits of transfer learning', section 2.2.
 
 C4 takes lines out of pages; here the text stays as it is, and leaves when too large a share of its lines is
 of that kind. Its list of bad words is not applied: it takes more than it should (Dodge et al. 2021,
@@ -25,7 +25,7 @@ RULES.register("c4_curly_brackets")(
     Rule(
         lambda m: m.braces,
         "above",
-        0.02,
+        0.1,
         0.0,
         _SOURCE,
         "a larger share of curly brackets (not in programs and Markdown)",

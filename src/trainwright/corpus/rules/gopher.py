@@ -1,4 +1,4 @@
-"""Rules of Rae et al. 2021, 'Scaling language models: methods, analysis & insights from training Gopher', A1.1.
+"""Rules of Rae et al. 2021, 'Scaling language models: … insights from training Gopher', A1.1.
 
 They were made for English on the web. Chinese and Japanese have no spaces: a word is counted as 1.5
 characters, and the mean length of words says nothing. In Markdown `#` and bullets are structure.
@@ -11,9 +11,7 @@ from trainwright.corpus.rule import RULES, Rule, has_spaces, is_long_english, is
 _SOURCE = "Gopher (Rae et al. 2021)"
 
 
-RULES.register("gopher_few_words")(
-    Rule(lambda m: m.words, "below", 5, 50, _SOURCE, "fewer words than this")
-)
+RULES.register("gopher_few_words")(Rule(lambda m: m.words, "below", 5, 50, _SOURCE, "fewer words than this"))
 RULES.register("gopher_many_words")(
     Rule(lambda m: m.words, "above", None, 100_000, _SOURCE, "more words than this")
 )

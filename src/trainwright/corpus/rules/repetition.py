@@ -30,7 +30,14 @@ def _repeated(measures: Measures, *, size: int) -> Numbers:
 for _name, _of, _column, _gentle, _strict, _about in (
     ("repeated_lines", "duplicate", 0, 0.6, 0.3, "a larger share of lines that came before"),
     ("repeated_line_characters", "duplicate", 1, 0.5, 0.2, "a larger share of it in lines that came before"),
-    ("repeated_paragraphs", "duplicate_paragraphs", 0, 0.6, 0.3, "a larger share of paragraphs that came before"),
+    (
+        "repeated_paragraphs",
+        "duplicate_paragraphs",
+        0,
+        0.6,
+        0.3,
+        "a larger share of paragraphs that came before",
+    ),
     (
         "repeated_paragraph_characters",
         "duplicate_paragraphs",
