@@ -38,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _run_verb(arguments: list[str]) -> int:
     import typer
 
+    import trainwright.cli.corpus_verbs  # noqa: F401 (its verbs are registered where it is imported)
     from trainwright.cli.mistakes import explain_usage
     from trainwright.cli.verbs import app
 

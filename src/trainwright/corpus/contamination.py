@@ -147,7 +147,8 @@ def without(data: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
             kept.append(data[behind:begin].strip())
         behind = max(behind, end)
     kept.append(data[behind:].strip())
-    return b"\n".join(part for part in kept if part)
+    # A question mark alone is nothing that stays.
+    return b"\n".join(part for part in kept if any(map(str.isalnum, part.decode(errors="ignore"))))
 
 
 def _batches(documents: Iterable[Document]) -> Iterable[list[bytes]]:

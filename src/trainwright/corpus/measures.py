@@ -139,11 +139,11 @@ class Measures:
     def _counted(self, found: Places) -> Places:
         if not len(found):
             return np.zeros(self.tokens.num_texts, dtype=np.int64)
-        return np.bincount(self.tokens.texts_at(found), minlength=self.tokens.num_texts)
+        return np.asarray(np.bincount(self.tokens.texts_at(found), minlength=self.tokens.num_texts))
 
     @cached_property
     def _content_bytes(self) -> Places:
-        return np.maximum(np.diff(self.tokens.bounds) - 1, 1)
+        return np.asarray(np.maximum(np.diff(self.tokens.bounds) - 1, 1))
 
     @cached_property
     def _repeats(self) -> Flags:

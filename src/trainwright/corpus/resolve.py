@@ -142,6 +142,8 @@ def _document(pieces: Sequence[Path], offsets: npt.NDArray[np.int64], document: 
 def _shards(keep: npt.NDArray[np.bool_], sizes: npt.NDArray[np.uint32], most: int) -> list[dict[str, Any]]:
     """Return which range of documents each shard holds."""
     kept = np.flatnonzero(keep)
+    if not len(kept):
+        return []
     before = np.cumsum(sizes[kept], dtype=np.int64) - sizes[kept]
     shard = before // most
     heads = np.flatnonzero(np.diff(shard, prepend=-1))

@@ -62,6 +62,11 @@ def is_long(measures: Measures) -> Flags:
     return measures.words >= LONG
 
 
+def is_long_text(measures: Measures) -> Flags:
+    """Return the long texts that are no programs."""
+    return is_long(measures) & ~measures.code
+
+
 def is_long_english(measures: Measures) -> Flags:
     """Return the long texts in English."""
     return is_long(measures) & measures.english

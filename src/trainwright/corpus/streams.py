@@ -156,4 +156,7 @@ def head_of(path: Path, name: str, size: int) -> bytes:
     except OSError as error:
         raise DataError("the file cannot be read", where=name, fix="check its permissions") from error
     with io.BufferedReader(raw, buffer_size=BLOCK) as stream:
-        return stream.read(size)
+        head = stream.read(size)
+        if not head:
+            raw.check()
+        return head

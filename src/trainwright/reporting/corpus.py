@@ -35,7 +35,20 @@ _REASONS = {
     "page too large": mark("a page of more than 16 MB"),
     "record of another kind": mark("a record that is no text"),
     "PDF without text": mark("a PDF without text"),
+    "parts of long files": mark("parts that long files were cut into"),
+    "parts of long documents": mark("parts that long documents were cut into"),
+    "front matter of Markdown left out": mark("files of Markdown without their front matter"),
+    "texts with halves of characters": mark("texts with halves of characters"),
+    "texts with control characters taken out": mark("texts with control characters taken out"),
+    "texts with broken characters mended": mark("texts with broken characters mended"),
+    "texts brought to one form of characters (NFC)": mark("texts brought to one form of characters (NFC)"),
+    "texts with bytes that could not be read": mark("texts with bytes that could not be read"),
 }
+"""What the corpus package calls reasons and changes; anything else is a name: of a rule, a set, a language."""
+
+
+def _called(name: str) -> Message:
+    return both(_REASONS[name]) if name in _REASONS else verbatim(name)
 
 
 def write_corpus_report(path: Path, manifest: Mapping[str, Any]) -> Path:
@@ -91,7 +104,7 @@ def _steps(manifest: Mapping[str, Any]) -> list[dict[str, Any]]:
             lines.append(
                 {
                     "step": both(_STEPS[step]),
-                    "reason": both(_REASONS[reason]) if reason in _REASONS else verbatim(reason),
+                    "reason": _called(reason),
                     "rule": _rule(rule),
                     "documents": f"{count['documents']:,}",
                     "share": f"{count['documents'] / read:.2%}",
@@ -114,7 +127,7 @@ def _rule(rule: Mapping[str, Any]) -> Message | None:
     return both(template, threshold=f"{rule['threshold']:g}", source=rule["source"])
 
 
-def _counts(manifest: Mapping[str, Any]) -> list[tuple[Message, list[tuple[str, str]]]]:
+def _counts(manifest: Mapping[str, Any]) -> list[tuple[Message, list[tuple[Message, str]]]]:
     """Return the tables of plain counts, those that count something."""
     tables = (
         (both("Languages of what stays"), manifest["languages"]),
@@ -123,7 +136,13 @@ def _counts(manifest: Mapping[str, Any]) -> list[tuple[Message, list[tuple[str, 
         (both("Files that no reader is for, by ending"), manifest["files_of_other_kinds"]),
     )
     return [
-        (title, [(name, f"{number:,}") for name, number in sorted(found.items(), key=lambda each: -each[1])])
+        (
+            title,
+            [
+                (_called(name), f"{number:,}")
+                for name, number in sorted(found.items(), key=lambda each: -each[1])
+            ],
+        )
         for title, found in tables
         if found
     ]

@@ -11,7 +11,7 @@ from trainwright.corpus.rule import RULES, Rule, has_spaces, is_long_english, is
 _SOURCE = "Gopher (Rae et al. 2021)"
 
 
-RULES.register("gopher_few_words")(Rule(lambda m: m.words, "below", 5, 50, _SOURCE, "fewer words than this"))
+RULES.register("gopher_few_words")(Rule(lambda m: m.words, "below", 3, 50, _SOURCE, "fewer words than this"))
 RULES.register("gopher_many_words")(
     Rule(lambda m: m.words, "above", None, 100_000, _SOURCE, "more words than this")
 )

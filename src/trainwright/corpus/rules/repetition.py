@@ -2,6 +2,7 @@
 
 Shares are of texts with 50 words or more. For Chinese and Japanese n words are 2n characters. A line or an
 n-gram counts as repeated from its second time on; the top n-gram counts where it comes at least twice.
+Programs say the same words again and again: their n-grams are not looked at, their lines are.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from functools import partial
 
 from trainwright.corpus.measures import Measures, Numbers
-from trainwright.corpus.rule import RULES, Rule, is_long
+from trainwright.corpus.rule import RULES, Rule, is_long, is_long_text
 
 _SOURCE = "Gopher (Rae et al. 2021)"
 
@@ -60,7 +61,7 @@ for _size, _gentle, _strict in ((2, 0.4, 0.20), (3, 0.36, 0.18), (4, 0.32, 0.16)
             _strict,
             _SOURCE,
             f"a larger share of it in its most frequent {_size} words in a row",
-            is_long,
+            is_long_text,
         )
     )
 
@@ -73,6 +74,6 @@ for _size, _strict in ((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (1
             _strict,
             _SOURCE,
             f"a larger share of it in {_size} words in a row that come more than once",
-            is_long,
+            is_long_text,
         )
     )
