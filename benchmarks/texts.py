@@ -31,40 +31,46 @@ def real_texts() -> tuple[list[str], list[str]]:
     return english, [json.loads(line)["text"] for line in lines]
 
 
-def write(path: Path, num_bytes: int, *, seed: int = 0) -> dict[str, int]:
-    """Write documents of about `num_bytes` in all; return how many there are, and how many are copies."""
+def write(path: Path, num_bytes: int, *, seed: int = 0) -> bytes:
+    """Write documents of about `num_bytes` in all; return what each is, a letter of `KINDS` a document."""
     draw = random.Random(seed)
     english, chinese = real_texts()
     words = " ".join(english).split()
     signs = [line for text in chinese for line in text.split("\n")]
     recent: list[str] = []
-    written = documents = exact = near = 0
+    kinds = bytearray()
+    written = 0
     with path.open("w", encoding="utf-8") as stream:
         while written < num_bytes:
-            kind = draw.random()
-            if recent and kind < _EXACT:
-                text = draw.choice(recent)
-                exact += 1
-            elif recent and kind < _EXACT + _COPY:
-                text = _changed(draw.choice(recent), draw)
-                near += 1
-            elif kind < _EXACT + _COPY + _REAL:
-                text = draw.choice(english if draw.random() > CHINESE else chinese)
+            lot = draw.random()
+            kind = "m"
+            if recent and lot < _EXACT:
+                text, kind = draw.choice(recent), "e"
+            elif recent and lot < _EXACT + _COPY:
+                text, kind = _changed(draw.choice(recent), draw), "n"
+            elif lot < _EXACT + _COPY + _REAL:
+                text, kind = draw.choice(english if draw.random() > CHINESE else chinese), "r"
             elif draw.random() < CHINESE:
                 text = "\n".join(draw.choices(signs, k=draw.randint(20, 60)))
             else:
                 text = _made(words, draw)
-            if kind > 1 - _REAL:
-                text += f" Write to person{documents}@example.org or {draw.randint(200, 999)}-555-0100."
-            line = json.dumps({"text": text, "url": f"https://example.org/{documents}"}, ensure_ascii=False)
+            if lot > 1 - _REAL:
+                text += f" Write to person{len(kinds)}@example.org or {draw.randint(200, 999)}-555-0100."
+            row = {"text": text, "url": f"https://example.org/{len(kinds)}"}
+            line = json.dumps(row, ensure_ascii=False)
             stream.write(line + "\n")
             written += len(line.encode()) + 1
-            documents += 1
+            kinds += kind.encode()
+            if kind != "m":
+                continue
             if len(recent) < 5_000:
                 recent.append(text)
             else:
                 recent[draw.randrange(5_000)] = text
-    return {"documents": documents, "exact": exact, "near": near}
+    return bytes(kinds)
+
+
+KINDS = {"m": "made", "r": "real", "e": "exact copy", "n": "copy with one part in a hundred changed"}
 
 
 def _made(words: list[str], draw: random.Random) -> str:
@@ -80,7 +86,8 @@ def _made(words: list[str], draw: random.Random) -> str:
 
 
 def _changed(text: str, draw: random.Random) -> str:
-    words = text.split(" ")
-    for _ in range(max(1, len(words) // 100)):
-        words[draw.randrange(len(words))] = "changed"
-    return " ".join(words)
+    between = " " if text.isascii() else ""
+    units = text.split(" ") if between else list(text)
+    for _ in range(max(1, len(units) // 100)):
+        units[draw.randrange(len(units))] = "changed" if between else "改"
+    return between.join(units)

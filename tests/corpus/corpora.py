@@ -14,8 +14,8 @@ import trainwright as tw
 
 PROSE = (
     "The river runs down from the hills and through the town, where the people have built a bridge of stone. "
-    "In the evening they walk across it to see the lights of the harbour. An old man told me that it was once "
-    "made of wood, and that the flood of his childhood carried it away with everything that stood on it."
+    "In the evening they walk across it to see the lights of the harbour. An old man told me that it was "
+    "once made of wood, and that the flood of his childhood carried it away with everything that stood on it."
 )
 """English that no rule speaks against, in whatever quality."""
 

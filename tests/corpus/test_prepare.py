@@ -89,20 +89,21 @@ def test_counts_add_up(shared_data: Path, tmp_path: Path) -> None:
     assert manifest["languages"] == {"en": len(found)}
 
 
-@pytest.mark.parametrize("kills", [4, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(
     shared_data: Path, tmp_path: Path, kills: int
 ) -> None:
-    texts = many_texts(shared_data)
+    texts = many_texts(shared_data, 700)
     folder = tmp_path / "in"
-    for number in range(6):
+    for number in range(3):
         write_jsonl(folder / f"{number}.jsonl", [f"{text} {number}" for text in texts])
     words = ["--set", "shard_megabytes=1", "--set", "near_duplicates=0.95", "--workers", "2"]
     sources = [str(path) for path in sorted(folder.iterdir())]
-    # A folder is one piece of work; files named one by one as large as this are, too: make them many.
     slicing = (
-        "import sys\nfrom trainwright.corpus import inputs, reader\nfrom trainwright.corpus.readers import text\n"
-        "inputs.SLICE_BYTES = reader.SLICE_BYTES = text.SLICE_BYTES = 1 << 19\n"
+        "import sys\n"
+        "from trainwright.corpus import inputs, reader\n"
+        "from trainwright.corpus.readers import text\n"
+        "inputs.SLICE_BYTES = reader.SLICE_BYTES = text.SLICE_BYTES = 1 << 18\n"
         "from trainwright.cli.main import main\nsys.exit(main(sys.argv[1:]))"
     )
 
@@ -170,9 +171,7 @@ def test_other_settings_and_sources_are_refused_half_way(
     monkeypatch.setattr("trainwright.corpus.work.make_piece", stops)
     with pytest.raises(KeyboardInterrupt):
         make(path, tmp_path / "out")
-    with pytest.raises(
-        UserError, match="this corpus was begun with quality gentle, not strict; give the same"
-    ):
+    with pytest.raises(UserError, match="begun with quality gentle, not strict; give the same"):
         make(path, tmp_path / "out", quality="strict")
     write_jsonl(path, [PROSE, PROSE])
     with pytest.raises(UserError, match="begun with files that have changed since"):
@@ -196,7 +195,7 @@ def test_folders_that_are_finished_or_hold_other_files_are_refused(tmp_path: Pat
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "manifest.json").write_text("{}", encoding="utf-8")
     for force in (False, True):
-        with pytest.raises(UserError, match="holds other files|is finished"):
+        with pytest.raises(UserError, match=r"holds other files|is finished"):
             make(path, tmp_path / "full", force=force)
 
 
@@ -236,7 +235,7 @@ def test_the_report_stands_alone_and_speaks_two_languages(tmp_path: Path) -> Non
 
 
 def test_languages_can_be_chosen(tmp_path: Path) -> None:
-    german = "Der Fluss kommt aus den Bergen und fließt durch die Stadt, in der die Leute eine Brücke gebaut haben."
+    german = "Der Fluss kommt aus den Bergen und fließt durch die Stadt, in der die Leute eine Brücke bauten."
     chinese = "河水从山上流下来，穿过小镇，人们在那里造了一座石桥，晚上走过去看港口的灯光。"
     japanese = (
         "川は山から流れてきて町を通り、人々はそこに石の橋を造りました。夜になると港の灯りを見に行きます。"
@@ -261,15 +260,12 @@ def test_broken_unicode_is_mended(tmp_path: Path) -> None:
 
 
 _PEAK = """
-import json, sys, threading, time
-from pathlib import Path
+import sys
 import trainwright as tw
-
-def peak():
-    return int(next(l for l in Path("/proc/self/status").read_text().splitlines() if l.startswith("VmHWM")).split()[1]) / 1024
+from trainwright.foundation.devices import peak_memory_mb
 
 tw.prepare(sys.argv[1], sys.argv[2], workers=1, quiet=True)
-print(peak())
+print(peak_memory_mb())
 """
 
 
@@ -286,9 +282,9 @@ def peak_megabytes(source: Path, output: Path) -> float:
 
 def test_memory_does_not_follow_the_size(shared_data: Path, tmp_path: Path) -> None:
     texts = many_texts(shared_data)
-    small = write_jsonl(tmp_path / "small.jsonl", texts * 2)
-    large = write_jsonl(tmp_path / "large.jsonl", [f"{text} {n}" for n in range(25) for text in texts])
-    assert large.stat().st_size > 10 * small.stat().st_size
+    small = write_jsonl(tmp_path / "small.jsonl", texts)
+    large = write_jsonl(tmp_path / "large.jsonl", [f"{text} {n}" for n in range(8) for text in texts])
+    assert large.stat().st_size > 6 * small.stat().st_size
     first, second = peak_megabytes(small, tmp_path / "a"), peak_megabytes(large, tmp_path / "b")
     assert second < first + 120, (first, second)
 

@@ -11,11 +11,49 @@ from corpora import PROSE, left, make, write_jsonl
 from trainwright.corpus.rule import RULES
 from trainwright.foundation.errors import UserError
 
-_NOUNS = "river hill town bridge stone evening light harbour wood flood child tree road house market".split()
-_VERBS = (
-    "crosses to|follows and|passes with|meets that|leaves of|watches|reaches to|joins and|covers with|borders|feeds"
-).split("|")
-_PLAIN = "crosses follows passes meets leaves watches reaches joins covers borders feeds".split()
+_NOUNS = [
+    "river",
+    "hill",
+    "town",
+    "bridge",
+    "stone",
+    "evening",
+    "light",
+    "harbour",
+    "wood",
+    "flood",
+    "child",
+    "tree",
+    "road",
+    "house",
+    "market",
+]
+_VERBS = [
+    "crosses to",
+    "follows and",
+    "passes with",
+    "meets that",
+    "leaves of",
+    "watches",
+    "reaches to",
+    "joins and",
+    "covers with",
+    "borders",
+    "feeds",
+]
+_PLAIN = [
+    "crosses",
+    "follows",
+    "passes",
+    "meets",
+    "leaves",
+    "watches",
+    "reaches",
+    "joins",
+    "covers",
+    "borders",
+    "feeds",
+]
 
 
 def prose(sentences: int = 20, *, ends: str = ".", start: int = 0) -> str:
@@ -24,8 +62,8 @@ def prose(sentences: int = 20, *, ends: str = ".", start: int = 0) -> str:
 
 
 def sentence(number: int) -> str:
-    first, second = _NOUNS[number % 15], _NOUNS[(number * 7 + 3) % 15]
-    return f"The {first} {number} {_VERBS[number % 11]} {second}{number * 3} in {_NOUNS[(number * 4 + 1) % 15]}{number}"
+    first, second, third = (_NOUNS[place % 15] for place in (number, number * 7 + 3, number * 4 + 1))
+    return f"The {first} {number} {_VERBS[number % 11]} {second}{number * 3} in {third}{number}"
 
 
 def lines(count: int, *, begins: str = "", ends: str = ".", start: int = 0) -> str:
@@ -43,7 +81,7 @@ def covered(size: int) -> str:
 
 
 STRICT: dict[str, str] = {
-    "gopher_few_words": "The river runs down from the hills. It passes the town. And that is all. I have been there.",
+    "gopher_few_words": "The river runs down from the hills. It passes the town. And that is all of it.",
     "gopher_many_words": " ".join(f"the w{number} and of{number}." for number in range(25_100)),
     "gopher_short_words": "The to. "
     + " ".join(f"{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(80))
@@ -97,7 +135,7 @@ def test_each_rule_has_a_text_that_only_it_drops(tmp_path: Path, name: str) -> N
 
 
 def _implied(name: str, other: str) -> bool:
-    """Return whether one rule cannot fire without the other: a line that comes again holds n-grams that do."""
+    """Return whether one rule hardly fires alone: a line that comes again holds n-grams that do."""
     repetition = ("repeated_", "top_")
     return name != other and name.startswith(repetition) and other.startswith(repetition)
 
@@ -113,7 +151,7 @@ def test_repeated_grams_are_measured_by_their_length(tmp_path: Path, size: int) 
 
 @pytest.mark.parametrize("size", [2, 3, 4])
 def test_the_top_gram_is_measured(tmp_path: Path, size: int) -> None:
-    stretch = " ".join(f"{word}ly" for word in "slow quick bright dark".split()[:size])
+    stretch = " ".join(f"{word}ly" for word in ["slow", "quick", "bright", "dark"][:size])
     text = " ".join(f"{stretch} filler{number} w{number}" for number in range(40))
     _, manifest = make(write_jsonl(tmp_path / "a.jsonl", [text]), tmp_path / "out", quality="strict")
     assert manifest["rules_that_fired"][f"top_{size}_gram"] == 1

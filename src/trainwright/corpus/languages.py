@@ -19,7 +19,7 @@ from trainwright.corpus.tokens import Tokens
 UNKNOWN = "und"
 """ISO 639 for a language that cannot be told."""
 
-_LOOKED_AT = 400
+_LOOKED_AT = 250
 _ENGLISH = word_hashes(
     (
         "the",

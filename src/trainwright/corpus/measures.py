@@ -164,8 +164,7 @@ class Measures:
             if not len(begins):
                 continue
             owner = self.tokens.text_of[begins]
-            order = np.lexsort((begins, hashes, owner))
-            same = (np.diff(hashes[order]) == 0) & (np.diff(owner[order]) == 0)
+            order, same = _sorted(owner, hashes)
             heads = np.flatnonzero(np.concatenate([[True], ~same]))
             counts = np.diff(np.append(heads, len(order)))
             first = begins[order][heads]
@@ -178,7 +177,7 @@ class Measures:
     def _frequent(self) -> Flags:
         """Texts in which one pair of words comes so often that it could cover a sixth of the text."""
         begins, hashes = self.tokens.grams(2)
-        keys = (self.tokens.text_of[begins].astype(np.uint64) << np.uint64(48)) | (hashes >> np.uint64(16))
+        keys = _keys(self.tokens.text_of[begins], hashes)
         keys.sort()
         heads = np.flatnonzero(np.diff(keys, prepend=~keys[:1]))
         counts = np.diff(np.append(heads, len(keys)))
@@ -207,8 +206,7 @@ class Measures:
             if not len(begins):
                 continue
             owner = self.tokens.text_of[begins]
-            order = np.lexsort((hashes, owner))
-            same = (np.diff(hashes[order]) == 0) & (np.diff(owner[order]) == 0)
+            order, same = _sorted(owner, hashes)
             again = np.zeros(len(order) + 1, dtype=bool)
             again[1:-1] |= same
             again[:-2] |= same
@@ -237,6 +235,18 @@ def places(data: bytes, pattern: bytes) -> Places:
         found.append(place)
         place = data.find(pattern, place + len(pattern))
     return np.array(found, dtype=np.int64)
+
+
+def _keys(texts: Places, hashes: Hashes) -> Hashes:
+    """Return text and 48 bits of hash in one number: sorting that is many times as fast as sorting both."""
+    return (texts.astype(np.uint64) << np.uint64(48)) | (hashes >> np.uint64(16))
+
+
+def _sorted(texts: Places, hashes: Hashes) -> tuple[Places, Flags]:
+    """Return an order in which equal n-grams of a text stand together, and which are like the one before."""
+    keys = _keys(texts, hashes)
+    order = np.argsort(keys, kind="stable")
+    return order, keys[order][1:] == keys[order][:-1]
 
 
 def _share(part: Places | Numbers, whole: Places | Numbers) -> Numbers:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 TEXTS, LIGHT_FILE, HEAVY_FILE, LEDGER = "texts.parquet", "light.bin", "heavy.bin", "ledger.json"
 
-_BATCH_CHARACTERS = 1 << 20
+_BATCH_CHARACTERS = 1 << 19
 _BATCH_TEXTS = 8192
 assert _BATCH_TEXTS <= MOST_TEXTS
 
@@ -57,7 +57,9 @@ def make_piece(
     ledger = Ledger()
     with whole_folder(folder, durable=False) as scratch:
         with (
-            pq.ParquetWriter(scratch / TEXTS, schema(), compression="lz4", use_dictionary=REPEATED) as writer,
+            pq.ParquetWriter(
+                scratch / TEXTS, schema(), compression="lz4", use_dictionary=REPEATED, write_statistics=False
+            ) as writer,
             (scratch / LIGHT_FILE).open("wb") as light,
             (scratch / HEAVY_FILE).open("wb") as heavy,
         ):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -53,7 +54,7 @@ def make_shard(
     path = output / shard_name(number)
     scratch = marker.with_suffix(".parquet")  # on the same disk; whoever comes again writes over it
     languages: Counter[str] = Counter()
-    num_bytes = num_characters = 0
+    num_characters = 0
     with writing(path):
         with pq.ParquetWriter(scratch, schema(), compression="zstd", use_dictionary=REPEATED) as writer:
             held: list[Any] = []
@@ -69,6 +70,8 @@ def make_shard(
                     held, held_bytes = [], 0
             if held:
                 writer.write_table(pa.concat_tables(held))
+        with scratch.open("rb") as stream:
+            os.fsync(stream.fileno())  # not even a power cut leaves a shard that the manifest is wrong about
         num_bytes = scratch.stat().st_size
         digest = file_sha256(scratch)
         scratch.replace(path)

@@ -44,7 +44,7 @@ _REASONS = {
     "texts brought to one form of characters (NFC)": mark("texts brought to one form of characters (NFC)"),
     "texts with bytes that could not be read": mark("texts with bytes that could not be read"),
 }
-"""What the corpus package calls reasons and changes; anything else is a name: of a rule, a set, a language."""
+"""What the corpus package calls reasons and changes; anything else is the name of a rule, set or language."""
 
 
 def _called(name: str) -> Message:

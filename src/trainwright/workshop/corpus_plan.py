@@ -55,7 +55,6 @@ def begin(
             shutil.rmtree(scratch, ignore_errors=True)
         progress.say("Going on from what is there.")
         return
-    make_folder(work.path)
     told: dict[str, dict[str, int]] = {}
     if sets:
         with progress.working("Reading evaluation sets"):
@@ -63,7 +62,9 @@ def begin(
             contamination, told = learn(
                 texts, words=settings.ngram_words, characters=settings.ngram_characters
             )
-            contamination.save(work.contamination_path)
+        make_folder(work.path)
+        contamination.save(work.contamination_path)
+    make_folder(work.path)
     write_json(
         work.plan_path,
         {
