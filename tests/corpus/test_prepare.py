@@ -182,6 +182,15 @@ def test_other_settings_and_sources_are_refused_half_way(
     assert len(found) == 1
 
 
+def test_a_corpus_inside_its_source_is_not_read(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in" / "a.jsonl", [PROSE])
+    make(tmp_path / "in", tmp_path / "in" / "out")
+    (tmp_path / "in" / "out" / ".work").mkdir()  # as if it had been killed before it was tidied up
+    (tmp_path / "in" / "out" / "manifest.json").unlink()
+    found, manifest = make(tmp_path / "in", tmp_path / "in" / "out")
+    assert len(found) == manifest["read"]["documents"] == manifest["num_files"] == 1
+
+
 def test_folders_that_are_finished_or_hold_other_files_are_refused(tmp_path: Path) -> None:
     path = write_jsonl(tmp_path / "a.jsonl", [PROSE])
     make(path, tmp_path / "out")

@@ -39,19 +39,23 @@ class Inputs:
     others: Counter[str] = field(default_factory=Counter)
 
 
-def find(sources: Sequence[str], base: Path) -> Inputs:
+def find(sources: Sequence[str], base: Path, *, skip: Path | None = None) -> Inputs:
     """Find the files of sources: files, folders, globs, archives and URLs.
 
     Args:
         sources: what the user wrote.
         base: folder that relative paths start from.
+        skip: folder that is not read, though it may lie in one that is: that of the corpus.
 
     Raises:
         DataError: there is nothing there, or no file can be read.
     """
     found = Inputs()
+    left_out = None if skip is None else skip.resolve()
     for source in sources:
         for path, name, chosen in _files(source, base):
+            if left_out is not None and path.resolve().is_relative_to(left_out):
+                continue
             try:
                 kind = kind_of(path, name)
                 if kind is None:

@@ -36,7 +36,7 @@ def begin(
     """
     base = Path()
     with progress.working("Looking for files"):
-        found = find(sources, base)
+        found = find(sources, base, skip=work.path.parent)
         sets = {redacted(name): find([name], base) for name in evaluation}
     if len(sets) > MOST_SETS:
         raise UserError(
