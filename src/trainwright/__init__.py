@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from trainwright.workshop.load import load as load
     from trainwright.workshop.model import Model as Model
     from trainwright.workshop.predict import predict as predict
+    from trainwright.workshop.prepare_corpus import prepare as prepare
     from trainwright.workshop.report import report as report
     from trainwright.workshop.resume import resume as resume
     from trainwright.workshop.run import Run as Run
@@ -56,6 +57,7 @@ _PLACES = {
     "launch_files": "workshop.launch_files",
     "load": "workshop.load",
     "predict": "workshop.predict",
+    "prepare": "workshop.prepare_corpus",
     "report": "workshop.report",
     "resume": "workshop.resume",
     "runs": "workshop.runs",

@@ -38,7 +38,8 @@ def main(arguments: list[str] | None = None) -> int:
 def _run_verb(arguments: list[str]) -> int:
     import typer
 
-    import trainwright.cli.language_verbs  # noqa: F401 (it registers its verbs)
+    import trainwright.cli.corpus_verbs
+    import trainwright.cli.language_verbs  # noqa: F401 (verbs are registered where they are imported)
     from trainwright.cli.mistakes import explain_usage
     from trainwright.cli.verbs import app
 

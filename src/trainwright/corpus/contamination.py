@@ -1,0 +1,164 @@
+"""Texts of evaluation sets in a corpus, found by n-grams (Brown et al. 2020, GPT-3, appendix C).
+
+An evaluation set becomes the hashes of its n-grams: 13 words, or 20 characters of Chinese and Japanese. A
+text that holds one of them has met the set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from trainwright.corpus.document import Document
+from trainwright.corpus.ledger import Ledger
+from trainwright.corpus.repair import repaired
+from trainwright.corpus.tokens import Hashes, Places, Tokens, tokens_of
+
+_TABLE_BITS = 22
+_BATCH_BYTES = 1 << 20
+MOST_SETS = 250
+
+
+@dataclass(frozen=True)
+class Found:
+    """Where a batch meets evaluation sets.
+
+    Attributes:
+        texts: the text of each place.
+        begins: byte of `Tokens.data` at which the n-gram begins.
+        ends: byte at which it ends.
+        sets: number of the set.
+    """
+
+    texts: Places
+    begins: Places
+    ends: Places
+    sets: npt.NDArray[np.uint8]
+
+
+class Contamination:
+    """n-grams of evaluation sets.
+
+    Args:
+        hashes: sorted, uint64 [n-grams].
+        sets: number of the set of each, uint8 [n-grams].
+        names: what the sets are called.
+        words: words of an n-gram.
+        characters: characters of an n-gram of Chinese and Japanese.
+    """
+
+    def __init__(
+        self,
+        hashes: Hashes,
+        sets: npt.NDArray[np.uint8],
+        *,
+        names: tuple[str, ...],
+        words: int,
+        characters: int,
+    ) -> None:
+        self.hashes, self.sets, self.names = hashes, sets, names
+        self.words, self.characters = words, characters
+        # Most n-grams of a corpus are in no set: a look at one bit spares the search.
+        self._table = np.zeros(1 << _TABLE_BITS, dtype=bool)
+        self._table[hashes >> np.uint64(64 - _TABLE_BITS)] = True
+
+    def find(self, tokens: Tokens) -> Found:
+        """Return the n-grams of a batch that are in a set."""
+        found = []
+        for size, texts in ((self.words, ~tokens.cjk), (self.characters, tokens.cjk)):
+            begins, hashes = tokens.grams(size, of=texts)
+            maybe = np.flatnonzero(self._table[hashes >> np.uint64(64 - _TABLE_BITS)])
+            begins, hashes = begins[maybe], hashes[maybe]
+            at = np.minimum(np.searchsorted(self.hashes, hashes), max(len(self.hashes) - 1, 0))
+            hit = self.hashes[at] == hashes if len(self.hashes) else np.zeros(0, dtype=bool)
+            begins, at = begins[hit], at[hit]
+            found.append(
+                (tokens.text_of[begins], tokens.starts[begins], tokens.ends[begins + size - 1], self.sets[at])
+            )
+        texts_at, starts, ends, sets = (np.concatenate(parts) for parts in zip(*found, strict=True))
+        return Found(texts_at, starts, ends, sets)
+
+    def save(self, path: Path) -> None:
+        """Write it for other processes to read."""
+        with path.open("wb") as stream:
+            np.savez(
+                stream,
+                hashes=self.hashes,
+                sets=self.sets,
+                names=np.array(self.names, dtype=np.str_),
+                sizes=np.array([self.words, self.characters]),
+            )
+
+    @classmethod
+    def load(cls, path: Path) -> Contamination:
+        """Read what `save` wrote."""
+        with np.load(path, allow_pickle=False) as stored:
+            words, characters = map(int, stored["sizes"])
+            names = tuple(map(str, stored["names"]))
+            return cls(stored["hashes"], stored["sets"], names=names, words=words, characters=characters)
+
+
+def learn(
+    sets: Mapping[str, Iterable[Document]], *, words: int, characters: int
+) -> tuple[Contamination, dict[str, dict[str, int]]]:
+    """Take the n-grams of evaluation sets.
+
+    Args:
+        sets: name → its texts.
+        words: words of an n-gram.
+        characters: characters of an n-gram of Chinese and Japanese.
+
+    Returns:
+        The n-grams, and for each set how many texts and n-grams it has and how many texts are too short to
+        have one.
+    """
+    hashes: list[Hashes] = []
+    owners: list[npt.NDArray[np.uint8]] = []
+    told: dict[str, dict[str, int]] = {}
+    for number, (name, documents) in enumerate(sets.items()):
+        found = np.zeros(0, dtype=np.uint64)
+        num_texts = num_short = 0
+        for batch in _batches(documents):
+            tokens = tokens_of(batch)
+            needed = np.where(tokens.cjk, characters, words)
+            num_texts += len(batch)
+            num_short += int((tokens.counts < needed).sum())
+            for size, texts in ((words, ~tokens.cjk), (characters, tokens.cjk)):
+                found = np.union1d(found, tokens.grams(size, of=texts)[1])
+        told[name] = {"texts": num_texts, "too_short": num_short, "n_grams": len(found)}
+        hashes.append(found)
+        owners.append(np.full(len(found), number, dtype=np.uint8))
+    every = np.concatenate(hashes) if hashes else np.zeros(0, dtype=np.uint64)
+    sets_of = np.concatenate(owners) if owners else np.zeros(0, dtype=np.uint8)
+    order = np.argsort(every, kind="stable")
+    made = Contamination(every[order], sets_of[order], names=tuple(sets), words=words, characters=characters)
+    return made, told
+
+
+def without(data: bytes, spans: Iterable[tuple[int, int]]) -> bytes:
+    """Return bytes without some stretches; those that overlap go together, and a line end stands for each."""
+    kept, behind = [], 0
+    for begin, end in sorted(spans):
+        if begin > behind:
+            kept.append(data[behind:begin].strip())
+        behind = max(behind, end)
+    kept.append(data[behind:].strip())
+    # A question mark alone is nothing that stays.
+    return b"\n".join(part for part in kept if any(map(str.isalnum, part.decode(errors="ignore"))))
+
+
+def _batches(documents: Iterable[Document]) -> Iterable[list[bytes]]:
+    held: list[bytes] = []
+    size = 0
+    for document in documents:
+        held.append(repaired(document.text, Ledger()))
+        size += len(held[-1])
+        if size >= _BATCH_BYTES:
+            yield held
+            held, size = [], 0
+    if held:
+        yield held

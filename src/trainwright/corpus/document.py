@@ -1,0 +1,29 @@
+"""What readers yield: a text, and where a person finds it again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """A text of a source.
+
+    Attributes:
+        text: the text, as the source has it.
+        source: the file, as the user calls it.
+        position: where it is in the file, "line 17"; empty where the file is the document.
+        kind: what the file was read as.
+        url: where the source says that it came from.
+    """
+
+    text: str
+    source: str
+    position: str
+    kind: str
+    url: str | None = None
+
+    @property
+    def where(self) -> str:
+        """`news.jsonl line 17`."""
+        return f"{self.source} {self.position}" if self.position else self.source

@@ -1,0 +1,148 @@
+"""From what the user wrote to files, and from files to pieces of work of about the same size."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from trainwright.corpus.reader import READERS, SLICE_BYTES, Slice, kind_of
+from trainwright.corpus.streams import is_compressed
+from trainwright.data.locate import locate
+from trainwright.data.remote import fetch
+from trainwright.data.urls import public_name
+from trainwright.foundation.errors import DataError
+
+_MOST_FILES = 4_096
+"""Of a piece of work, however small the files are."""
+
+_TAR_STEMS = (".tar",)
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The files of a corpus.
+
+    Attributes:
+        slices: what is to be read, in order.
+        files: name, bytes and time of each file: who comes again must find the same.
+        wrong: sentences about files that cannot be read.
+        others: ending → files that no reader is for.
+    """
+
+    slices: list[Slice] = field(default_factory=list)
+    files: list[tuple[str, int, int]] = field(default_factory=list)
+    wrong: list[str] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+
+
+def find(sources: Sequence[str], base: Path, *, skip: Path | None = None) -> Inputs:
+    """Find the files of sources: files, folders, globs, archives and URLs.
+
+    Args:
+        sources: what the user wrote.
+        base: folder that relative paths start from.
+        skip: folder that is not read, though it may lie in one that is: that of the corpus.
+
+    Raises:
+        DataError: there is nothing there, or no file can be read.
+    """
+    found = Inputs()
+    left_out = None if skip is None else skip.resolve()
+    for source in sources:
+        for path, name, chosen in _files(source, base):
+            if left_out is not None and path.resolve().is_relative_to(left_out):
+                continue
+            try:
+                kind = kind_of(path, name)
+                if kind is None:
+                    if chosen:
+                        found.wrong.append(str(_unknown(name)))
+                    found.others[path.suffix.lower()] += 1
+                    continue
+                found.slices.extend(READERS[kind].slices(path, name, kind))
+            except DataError as error:
+                found.wrong.append(str(error))
+                continue
+            state = path.stat()
+            found.files.append((name, state.st_size, state.st_mtime_ns))
+    if not found.slices:
+        _refuse(found, sources)
+    return found
+
+
+def _unknown(name: str) -> DataError:
+    return DataError(
+        "no reader is for this kind of file",
+        where=name,
+        fix=f"give files of these kinds: {', '.join(READERS)}",
+    )
+
+
+def _refuse(found: Inputs, sources: Sequence[str]) -> None:
+    where = ", ".join(map(public_name, sources[:3]))
+    if len(found.wrong) == 1:
+        raise DataError(found.wrong[0].removesuffix("."))
+    endings = ", ".join(sorted(found.others)) or "none"
+    raise DataError(
+        f"no file can be read ({len(found.wrong)} damaged or empty, endings of others: {endings})",
+        where=where,
+        fix=f"give files of these kinds: {', '.join(READERS)}",
+    )
+
+
+def pieces_of(slices: Sequence[Slice]) -> list[list[Slice]]:
+    """Return slices in pieces of work; a long slice is one of its own."""
+    pieces: list[list[Slice]] = []
+    held: list[Slice] = []
+    size = 0
+    for part in slices:
+        if held and (size + part.num_bytes > SLICE_BYTES + SLICE_BYTES // 2 or len(held) >= _MOST_FILES):
+            pieces.append(held)
+            held, size = [], 0
+        held.append(part)
+        size += part.num_bytes
+    if held:
+        pieces.append(held)
+    return pieces
+
+
+def _files(source: str, base: Path) -> Iterator[tuple[Path, str, bool]]:
+    """Yield path and name of each file, and whether it was named itself and not only its folder."""
+    if "://" in source:
+        yield from _below(fetch(source), public_name(source))
+        return
+    path = base / Path(source).expanduser()
+    if not path.exists() and glob.has_magic(source):
+        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns)
+        if not matches:
+            raise DataError("no file is called so", where=source, fix="check the pattern")
+        for match in matches:
+            if Path(match).is_file():
+                yield from _below(Path(match), os.path.relpath(match, base))
+        return
+    if path.is_dir() or (path.is_file() and _is_stream(path)):
+        yield from _below(path, source)
+        return
+    for place in locate(source, base):
+        yield from _below(place.path, place.name)
+
+
+def _is_stream(path: Path) -> bool:
+    """Return whether a compressed file is one text, and not an archive of several."""
+    return is_compressed(path) and Path(path.stem).suffix.lower() not in _TAR_STEMS
+
+
+def _below(path: Path, name: str) -> Iterator[tuple[Path, str, bool]]:
+    if not path.is_dir():
+        yield path, name, True
+        return
+    for folder, folders, files in os.walk(path):
+        folders[:] = sorted(each for each in folders if not each.startswith("."))
+        for file in sorted(files):
+            inner = Path(folder) / file
+            if not file.startswith(".") and inner.is_file():
+                yield inner, f"{name.rstrip('/')}/{inner.relative_to(path).as_posix()}", False

@@ -1,0 +1,154 @@
+"""The first pass: pieces of the sources become folders of cleaned texts, each whole or absent."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from trainwright.corpus.batch import Cleaned, clean
+from trainwright.corpus.contamination import Contamination
+from trainwright.corpus.document import Document
+from trainwright.corpus.ledger import Ledger
+from trainwright.corpus.minhash import MOST_TEXTS
+from trainwright.corpus.reader import READERS, Slice
+from trainwright.corpus.readers.text import cut_at
+from trainwright.corpus.settings import CorpusSettings
+from trainwright.foundation.errors import DataError
+from trainwright.foundation.paths import whole_folder, write_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+TEXTS, LIGHT_FILE, HEAVY_FILE, LEDGER = "texts.parquet", "light.bin", "heavy.bin", "ledger.json"
+
+_BATCH_CHARACTERS = 1 << 19
+_BATCH_TEXTS = 8192
+assert _BATCH_TEXTS <= MOST_TEXTS
+
+Report = Callable[[int, int], None]
+"""Told of documents and bytes that were read."""
+
+
+def make_piece(
+    folder: Path,
+    slices: Sequence[Slice],
+    settings: CorpusSettings,
+    *,
+    contamination: Contamination | None,
+    report: Report,
+) -> None:
+    """Read and clean a piece of the sources.
+
+    Args:
+        folder: what to make.
+        slices: what to read.
+        settings: what to do.
+        contamination: n-grams of evaluation sets.
+        report: told how it goes on.
+
+    Raises:
+        UserError: a package that is needed is not installed, or the disk is full.
+    """
+    import pyarrow.parquet as pq
+
+    ledger = Ledger()
+    with whole_folder(folder, durable=False) as scratch:
+        with (
+            pq.ParquetWriter(
+                scratch / TEXTS, schema(), compression="lz4", use_dictionary=REPEATED, write_statistics=False
+            ) as writer,
+            (scratch / LIGHT_FILE).open("wb") as light,
+            (scratch / HEAVY_FILE).open("wb") as heavy,
+        ):
+            for batch in _batches(_documents(slices, settings, ledger, report), report):
+                cleaned = clean(batch, settings, contamination=contamination, ledger=ledger)
+                if cleaned.texts:
+                    writer.write_table(_table(cleaned))
+                    light.write(cleaned.light.tobytes())
+                    heavy.write(cleaned.heavy.tobytes())
+        write_json(scratch / LEDGER, ledger.to_json())
+
+
+REPEATED = ["source", "kind", "language"]
+
+
+def schema() -> pa.Schema:
+    """Return the columns of the corpus."""
+    import pyarrow as pa
+
+    names = ("text", "id", "source", "position", "kind", "url", "language")
+    return pa.schema([*((name, pa.large_string()) for name in names), ("characters", pa.int64())])
+
+
+def _table(cleaned: Cleaned) -> pa.Table:
+    import pyarrow as pa
+
+    columns = (
+        pa.array(cleaned.texts, pa.large_binary()).cast(pa.large_string()),
+        [_id(document) for document in cleaned.documents],
+        [document.source for document in cleaned.documents],
+        [document.position for document in cleaned.documents],
+        [document.kind for document in cleaned.documents],
+        [document.url for document in cleaned.documents],
+        cleaned.languages,
+        cleaned.light["characters"].astype("int64"),
+    )
+    wanted = schema()
+    return pa.table(
+        [
+            column if isinstance(column, pa.Array) else pa.array(column, field.type)
+            for column, field in zip(columns, wanted, strict=True)
+        ],
+        schema=wanted,
+    )
+
+
+def _id(document: Document) -> str:
+    """Return 16 hexadecimal digits that name a document by where it comes from."""
+    place = f"{document.source}\0{document.position}"
+    return hashlib.blake2b(place.encode(errors="replace"), digest_size=8).hexdigest()
+
+
+def _documents(
+    slices: Sequence[Slice], settings: CorpusSettings, ledger: Ledger, report: Report
+) -> Iterator[Document]:
+    for part in slices:
+        try:
+            for document in READERS[part.kind].read(part, settings.asked, ledger):
+                yield from _cut(document, settings.document_characters, ledger)
+        except DataError as error:
+            ledger.set_aside(str(error))
+        report(0, part.num_bytes)
+
+
+def _cut(document: Document, most: int, ledger: Ledger) -> Iterator[Document]:
+    """Yield a document, in parts where it is long."""
+    if len(document.text) <= most:
+        yield document
+        return
+    rest, number = document.text, 0
+    while rest:
+        place = len(rest) if len(rest) <= most else cut_at(rest, most)
+        number += 1
+        position = f"{document.position} part {number}".strip()
+        yield replace(document, text=rest[:place], position=position)
+        rest = rest[place:].lstrip("\n")
+    ledger.note("parts of long documents", number)
+
+
+def _batches(documents: Iterator[Document], report: Report) -> Iterator[list[Document]]:
+    held: list[Document] = []
+    size = 0
+    for document in documents:
+        held.append(document)
+        size += len(document.text)
+        if size >= _BATCH_CHARACTERS or len(held) == _BATCH_TEXTS:
+            yield held
+            report(len(held), 0)
+            held, size = [], 0
+    if held:
+        yield held
+        report(len(held), 0)

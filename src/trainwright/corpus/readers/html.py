@@ -1,0 +1,67 @@
+"""HTML: the main text of a page, without navigation, advertisements and footers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from trainwright.corpus.document import Document
+from trainwright.corpus.extras import extra
+from trainwright.corpus.ledger import Ledger
+from trainwright.corpus.reader import READERS, Asked, Reader, Slice
+from trainwright.corpus.streams import opened
+from trainwright.foundation.errors import DataError
+
+LARGEST_PAGE = 16 << 20
+_NEED = "pages of HTML"
+
+
+def main_text(page: bytes, charset: str | None = None) -> str:
+    """Return the main text of a page (Resiliparse, Bevendorff et al. 2018, 'Elastic ChatNoir').
+
+    Args:
+        page: the page.
+        charset: the encoding that its server or the user named.
+
+    Raises:
+        UserError: the package for it is not installed.
+    """
+    encoding = extra("resiliparse.parse.encoding", need=_NEED)
+    found = charset or encoding.detect_encoding(page, from_html_meta=True) or "utf-8"
+    text = encoding.bytes_to_str(page, found, errors="replace")
+    extract = extra("resiliparse.extract.html2text", need=_NEED).extract_plain_text
+    return str(extract(text, main_content=True, alt_texts=False, preserve_formatting=True)).strip()
+
+
+def read_html(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
+    """Yield the main text of a page.
+
+    Raises:
+        DataError: the page is too large, or no text.
+        UserError: the package for it is not installed.
+    """
+    with opened(part.path, part.name) as stream:
+        page = stream.read(LARGEST_PAGE + 1)
+    if len(page) > LARGEST_PAGE:
+        raise DataError(
+            f"the page has more than {LARGEST_PAGE >> 20} MB", where=part.name, fix="leave it out"
+        )
+    if b"\0" in page[:1024] and not page.startswith((b"\xff\xfe", b"\xfe\xff")):
+        raise DataError(
+            "this is not a page of HTML: it holds zero bytes", where=part.name, fix="leave it out"
+        )
+    text = main_text(page, asked.encoding)
+    if text:
+        yield Document(text, part.name, "", part.kind)
+    else:
+        ledger.leave("read", "page without main text", 0, where=part.name)
+
+
+def is_html(head: bytes) -> bool:
+    """Return whether a file begins like a page."""
+    start = head.lstrip(b"\xef\xbb\xbf \t\r\n")[:200].lower()
+    return start.startswith((b"<!doctype html", b"<html")) or (
+        start.startswith(b"<?xml") and b"<html" in start
+    )
+
+
+READERS.register("html")(Reader(read_html, (".html", ".htm", ".xhtml"), is_html))

@@ -1,0 +1,132 @@
+"""JSON Lines, one object a line, and JSON files that hold a list of objects."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any
+
+from trainwright.corpus.columns import all_texts, as_text, text_column, url_of
+from trainwright.corpus.document import Document
+from trainwright.corpus.encodings import HEAD, encoding_of
+from trainwright.corpus.ledger import Ledger
+from trainwright.corpus.reader import READERS, Asked, Reader, Slice
+from trainwright.corpus.readers.text import blocks, slices
+from trainwright.corpus.streams import head_of, opened
+from trainwright.foundation.errors import DataError
+
+LONGEST_LINE = 64 << 20
+_LARGEST_ARRAY = 256 << 20
+_LOOKED_AT = 100
+
+
+def read_jsonl(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
+    """Yield the documents of a JSON Lines file or a JSON list; broken lines are counted.
+
+    Raises:
+        DataError: no column holds text, or this is no text at all.
+    """
+    head = head_of(part.path, part.name, HEAD)
+    encoding = encoding_of(head, name=part.name, asked=asked.encoding)
+    first = head.decode(encoding, errors="replace").lstrip("\ufeff \t\r\n")
+    if first.startswith("[") or (first.startswith("{") and not _any_object(first)):
+        yield from _read_list(part, asked, ledger, encoding)
+        return
+    looked_at = [
+        row for row in (_parse(line) for line in first.split("\n")[:_LOOKED_AT]) if isinstance(row, dict)
+    ]
+    if not looked_at and len(head) < HEAD:
+        raise DataError("no line is a JSON object", where=part.name, fix="write one object a line")
+    column = "" if asked.all_texts else None
+    behind = f" after byte {part.start:,}" if part.start else ""
+    with opened(part.path, part.name) as stream:
+        for number, line in enumerate(_lines(blocks(stream, part.start, part.end), part, ledger), start=1):
+            text = line.decode(encoding, errors="replace").lstrip("\ufeff")
+            if not text or text.isspace():
+                continue
+            row = _parse(text)
+            where = f"line {number:,}{behind}"
+            if not isinstance(row, dict):
+                ledger.leave("read", "broken line", len(text), where=f"{part.name} {where}", text=text)
+                continue
+            if column is None:
+                column = text_column(looked_at or [row], asked=asked.text_column, name=part.name)
+            yield from _documents(row, column, where, part, ledger)
+
+
+def _documents(
+    row: dict[str, Any], column: str, where: str, part: Slice, ledger: Ledger
+) -> Iterator[Document]:
+    texts = [as_text(row.get(column))] if column else list(all_texts(row))
+    for text in texts:
+        if text:
+            yield Document(text, part.name, where, part.kind, url_of(row))
+        else:
+            ledger.leave("read", "no text", 0, where=f"{part.name} {where}", text=json.dumps(row)[:500])
+
+
+def _any_object(text: str) -> bool:
+    lines = text.split("\n")
+    return any(isinstance(_parse(line), dict) for line in islice(lines, _LOOKED_AT)) or len(lines) == 1
+
+
+def _parse(line: str) -> Any:
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+
+
+def _lines(parts: Iterator[bytes], part: Slice, ledger: Ledger) -> Iterator[bytes]:
+    """Yield lines; one that is too long is counted, and never held as a whole."""
+    rest: list[bytes] = []
+    held = 0
+    too_long = False
+    for block in parts:
+        first, *others = block.split(b"\n")
+        if not too_long:
+            rest.append(first)
+            held += len(first)
+        if held > LONGEST_LINE and not too_long:
+            too_long = True
+            ledger.leave(
+                "read", "line too long", held, where=part.name, text=rest[0].decode(errors="replace")
+            )
+            rest, held = [], 0
+        if others:
+            yield b"" if too_long else b"".join(rest)
+            yield from others[:-1]
+            rest, held, too_long = [others[-1]], len(others[-1]), False
+    if rest and not too_long:
+        yield b"".join(rest)
+
+
+def _read_list(part: Slice, asked: Asked, ledger: Ledger, encoding: str) -> Iterator[Document]:
+    if part.start:
+        return  # a JSON file that is one value is read by whoever has its beginning
+    with opened(part.path, part.name) as stream:
+        content = stream.read(_LARGEST_ARRAY + 1)
+    if len(content) > _LARGEST_ARRAY:
+        raise DataError(
+            f"a JSON list of more than {_LARGEST_ARRAY >> 20} MB cannot be read in pieces",
+            where=part.name,
+            fix="write one object a line (JSON Lines)",
+        )
+    value = _parse(content.decode(encoding, errors="replace").lstrip("\ufeff"))
+    rows = value if isinstance(value, list) else [value]
+    objects = [row for row in rows if isinstance(row, dict)]
+    if not objects:
+        raise DataError("this is no JSON with objects", where=part.name, fix="write one object a line")
+    column = (
+        "" if asked.all_texts else text_column(objects[:_LOOKED_AT], asked=asked.text_column, name=part.name)
+    )
+    for number, row in enumerate(rows):
+        where = f"item {number:,}"
+        if isinstance(row, dict):
+            yield from _documents(row, column, where, part, ledger)
+        else:
+            ledger.leave("read", "broken line", 0, where=f"{part.name} {where}", text=str(row)[:500])
+
+
+READERS.register("jsonl")(Reader(read_jsonl, (".jsonl", ".ndjson", ".json"), slices=slices))

@@ -1,0 +1,1 @@
+"""Rules of quality, one file for each source; `rule.RULES` imports them at the first look-up."""

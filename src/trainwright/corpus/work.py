@@ -1,0 +1,126 @@
+"""The folder in which a corpus is made: what is to be done, and what of it is whole."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trainwright.corpus.contamination import Contamination
+from trainwright.corpus.pieces import Report, make_piece
+from trainwright.corpus.reader import Slice
+from trainwright.corpus.resolve import PLAN as SHARDS
+from trainwright.corpus.settings import CorpusSettings
+from trainwright.corpus.shards import make_shard
+
+NAME = ".work"
+_PLAN, _CONTAMINATION = "plan.json", "contamination.npz"
+
+
+@dataclass(frozen=True)
+class Work:
+    """A folder of work.
+
+    Attributes:
+        path: the folder, inside that of the corpus.
+    """
+
+    path: Path
+
+    @cached_property
+    def plan(self) -> dict[str, Any]:
+        """What is to be done."""
+        found: dict[str, Any] = json.loads((self.path / _PLAN).read_text(encoding="utf-8"))
+        return found
+
+    @property
+    def is_begun(self) -> bool:
+        """Whether there is a plan."""
+        return (self.path / _PLAN).exists()
+
+    @cached_property
+    def settings(self) -> CorpusSettings:
+        """What the corpus is made with."""
+        return CorpusSettings.from_json(self.plan["settings"])
+
+    @cached_property
+    def contamination(self) -> Contamination | None:
+        """n-grams of evaluation sets; None without."""
+        path = self.path / _CONTAMINATION
+        return Contamination.load(path) if path.exists() else None
+
+    @property
+    def contamination_path(self) -> Path:
+        """Where the n-grams of evaluation sets are."""
+        return self.path / _CONTAMINATION
+
+    @property
+    def plan_path(self) -> Path:
+        """Where the plan is."""
+        return self.path / _PLAN
+
+    @property
+    def resolved(self) -> Path:
+        """The folder with the decision on all documents."""
+        return self.path / "resolved"
+
+    @cached_property
+    def pieces(self) -> list[Path]:
+        """Folders of the first pass, in order."""
+        return [self.path / "pieces" / f"{number:06}" for number in range(len(self.plan["pieces"]))]
+
+    @cached_property
+    def shards(self) -> list[dict[str, Any]]:
+        """Which documents each shard holds."""
+        found: list[dict[str, Any]] = json.loads((self.resolved / SHARDS).read_text(encoding="utf-8"))
+        return found
+
+    def marker(self, number: int) -> Path:
+        """Return the file that says that a shard is whole."""
+        return self.path / "shards" / f"{number:05}.json"
+
+    def pieces_left(self) -> list[int]:
+        """Return the pieces that are still to be made."""
+        return [number for number, piece in enumerate(self.pieces) if not piece.exists()]
+
+    def shards_left(self) -> list[int]:
+        """Return the shards that are still to be written."""
+        return [number for number in range(len(self.shards)) if not self.marker(number).exists()]
+
+    def do(self, task: str, number: int, report: Report) -> None:
+        """Make a piece or a shard.
+
+        Raises:
+            UserError: the sources or the disk do not allow it.
+        """
+        if task == "piece":
+            make_piece(
+                self.pieces[number],
+                slices_of(self.plan["pieces"][number]),
+                self.settings,
+                contamination=self.contamination,
+                report=report,
+            )
+            return
+        make_shard(
+            self.path.parent,
+            self.marker(number),
+            number,
+            self.shards[number],
+            resolved=self.resolved,
+            pieces=self.pieces,
+            report=report,
+        )
+
+
+def as_json(slices: Sequence[Slice]) -> list[list[Any]]:
+    """Return slices as JSON-able values."""
+    return [[str(part.path), part.name, part.kind, part.start, part.end, part.num_bytes] for part in slices]
+
+
+def slices_of(values: Sequence[Sequence[Any]]) -> list[Slice]:
+    """Take back what `as_json` gave."""
+    return [Slice(Path(path), *rest) for path, *rest in values]

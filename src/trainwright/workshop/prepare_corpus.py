@@ -1,0 +1,180 @@
+"""`prepare`: a corpus for a language model, from files of texts."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from trainwright.corpus.settings import CorpusSettings, with_changes
+from trainwright.corpus.work import NAME, Work
+from trainwright.foundation.devices import num_cpus
+from trainwright.foundation.errors import DataError, UserError
+from trainwright.foundation.locks import locked
+from trainwright.foundation.paths import check_folder
+from trainwright.workshop.corpus_plan import begin
+from trainwright.workshop.corpus_progress import CorpusProgress
+
+MANIFEST, REPORT = "manifest.json", "report.html"
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A finished corpus.
+
+    Attributes:
+        path: its folder: `part-*.parquet` with a column `text`, `manifest.json`, `report.html`.
+    """
+
+    path: Path
+
+    @cached_property
+    def manifest(self) -> dict[str, Any]:
+        """What is in it, what left and why."""
+        found: dict[str, Any] = json.loads((self.path / MANIFEST).read_text(encoding="utf-8"))
+        return found
+
+    def summary(self) -> dict[str, Any]:
+        """Return the manifest without samples and names of files, and where everything is."""
+        long = {"samples", "files_set_aside", "sources"}
+        manifest = {name: value for name, value in self.manifest.items() if name not in long}
+        return {"corpus": str(self.path), "report": str(self.path / REPORT), **manifest}
+
+
+def prepare(
+    sources: str | Path | Sequence[str | Path],
+    output: str | Path,
+    *,
+    languages: Sequence[str] = (),
+    quality: str = "gentle",
+    decontaminate: Sequence[str | Path] = (),
+    settings: Mapping[str, Any] | Sequence[str] = (),
+    workers: int | None = None,
+    force: bool = False,
+    quiet: bool = False,
+) -> Corpus:
+    """Make a corpus for a language model: read, repaired, filtered, without doubles, masked, in shards.
+
+    Killed at any moment, the same call goes on from what is whole on the disk, and ends with the same bytes.
+    The result does not depend on the number of workers.
+
+    Args:
+        sources: files, folders, globs, archives or URLs of texts, Markdown, JSONL, Parquet, HTML, WARC, PDF.
+        output: folder to make.
+        languages: languages to keep, as codes of ISO 639; all by default.
+        quality: how strict the rules of quality are: "off", "gentle" or "strict".
+        decontaminate: evaluation sets, in files of the same kinds; texts that hold a part of one leave.
+        settings: any other setting, `{"shard_megabytes": 64, "rules.gopher_few_words": 20}`.
+        workers: processes; as many as there are cores by default.
+        force: make it again where there is one.
+        quiet: say nothing.
+
+    Returns:
+        The corpus.
+
+    Raises:
+        UserError: nothing can be read, a package is missing, or the folder holds something else.
+    """
+    folder = Path(output)
+    wanted = with_changes(CorpusSettings(languages=tuple(languages), quality=quality), settings)
+    given = [str(sources)] if isinstance(sources, str | Path) else [str(source) for source in sources]
+    if not given:
+        raise UserError("there is nothing to read", fix="name files or folders of texts")
+    count = num_cpus() if workers is None else workers
+    if count < 1:
+        raise UserError(f"workers is {count}", fix="give 1 or more")
+    _check_output(folder, force)
+    with (
+        locked(
+            folder / ".lock",
+            busy="another process prepares this corpus",
+            fix="wait for it, or choose another folder",
+        ),
+        CorpusProgress(quiet=quiet) as progress,
+    ):
+        if force:
+            _clear(folder)
+        work = Work(folder / NAME)
+        if not (folder / MANIFEST).exists():
+            begin(work, given, list(map(str, decontaminate)), wanted, progress=progress)
+            try:
+                _make(work, folder, count, progress)
+            except DataError:  # nothing could be read: there is nothing to go on from
+                _remove(folder / NAME)
+                raise
+        _remove(folder / NAME)
+        made = Corpus(folder)
+        progress.finished(made.manifest, folder / REPORT)
+    return made
+
+
+def _make(work: Work, folder: Path, workers: int, progress: CorpusProgress) -> None:
+    from trainwright.corpus.manifest import manifest_of
+    from trainwright.corpus.resolve import resolve
+    from trainwright.corpus.workers import do_all
+    from trainwright.foundation.paths import make_folder, write_json
+    from trainwright.reporting.corpus import write_corpus_report
+
+    for name in ("pieces", "shards"):
+        make_folder(work.path / name)
+    with progress.bytes("Reading", work.plan["bytes"], done=_bytes_done(work)) as report:
+        do_all(work, "piece", work.pieces_left(), workers=workers, report=report)
+    if not work.resolved.exists():
+        with progress.working("Looking for doubles"):
+            names = [each["name"] for each in work.plan["evaluation_sets"]]
+            resolve(work.resolved, work.pieces, work.settings, sets=names)
+    rows = sum(shard["rows"] for shard in work.shards)
+    left = work.shards_left()
+    done = rows - sum(work.shards[number]["rows"] for number in left)
+    with progress.documents("Writing", rows, done=done) as report:
+        do_all(work, "shard", left, workers=workers, report=report)
+    manifest = manifest_of(work)
+    write_corpus_report(folder / REPORT, manifest)
+    write_json(folder / MANIFEST, manifest)  # the last: where it is, the corpus is finished
+
+
+def _bytes_done(work: Work) -> int:
+    left = set(work.pieces_left())
+    return sum(
+        part[5] for number, piece in enumerate(work.plan["pieces"]) if number not in left for part in piece
+    )
+
+
+def _check_output(folder: Path, force: bool) -> None:
+    """Refuse a folder that is finished, or that holds something else."""
+    if not folder.exists():
+        return
+    check_folder(folder)
+    begun, finished = (folder / NAME).exists(), (folder / MANIFEST).exists()
+    if finished and not begun and not force:
+        raise UserError(
+            "this corpus is finished", where=str(folder), fix="name another folder with -o, or add --force"
+        )
+    if (
+        not begun
+        and not (finished and _is_ours(folder))
+        and any(path.name != ".lock" for path in folder.iterdir())
+    ):
+        raise UserError("this folder holds other files", where=str(folder), fix="name a new folder with -o")
+
+
+def _is_ours(folder: Path) -> bool:
+    with suppress(ValueError, OSError):
+        return bool(json.loads((folder / MANIFEST).read_text(encoding="utf-8")).get("kind") == "corpus")
+    return False
+
+
+def _clear(folder: Path) -> None:
+    """Remove what an earlier call made, and nothing else."""
+    for path in (folder / MANIFEST, folder / REPORT, *folder.glob("part-*.parquet")):
+        path.unlink(missing_ok=True)
+    _remove(folder / NAME)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)

@@ -1,0 +1,303 @@
+"""Readers: what becomes a document, and what broken files are answered with."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pytest
+from corpora import PROSE, left, make, write_jsonl
+
+from trainwright.foundation.errors import UserError
+
+PAGE = (
+    "<html><head><title>T</title><script>var tracker = 1;</script></head><body>"
+    "<nav><ul><li><a href='/'>Home</a></li><li><a href='/x'>Imprint</a></li></ul></nav>"
+    f"<main><article><h1>The bridge</h1><p>{PROSE}</p><p>Nobody else remembers it.</p></article></main>"
+    "<footer>Copyright, all rights reserved</footer></body></html>"
+)
+
+
+def record(number: int, page: str = PAGE, status: str = "200 OK", kind: str = "text/html") -> bytes:
+    body = page.replace("The bridge", f"The bridge, {number} of many").encode()
+    http = f"HTTP/1.1 {status}\r\nContent-Type: {kind}; charset=utf-8\r\n\r\n".encode() + body
+    head = (
+        "WARC/1.0\r\nWARC-Type: response\r\n"
+        f"WARC-Target-URI: http://example.org/{number}\r\nWARC-Record-ID: <urn:uuid:{number}>\r\n"
+        "WARC-Date: 2026-01-01T00:00:00Z\r\nContent-Type: application/http; msgtype=response\r\n"
+        f"Content-Length: {len(http)}\r\n\r\n"
+    )
+    return head.encode() + http + b"\r\n\r\n"
+
+
+def pdf(text: str) -> bytes:
+    """Return a PDF of one page."""
+    stream = f"BT /F1 12 Tf 20 700 Td ({text}) Tj ET".encode()
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents 5 0 R"
+        b" /Resources << /Font << /F1 4 0 R >> >> >>",
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Length " + str(len(stream)).encode() + b" >>\nstream\n" + stream + b"\nendstream",
+    ]
+    out, places = io.BytesIO(), []
+    out.write(b"%PDF-1.4\n")
+    for number, content in enumerate(objects, start=1):
+        places.append(out.tell())
+        out.write(f"{number} 0 obj\n".encode() + content + b"\nendobj\n")
+    table = out.tell()
+    out.write(f"xref\n0 {len(objects) + 1}\n0000000000 65535 f \n".encode())
+    out.write(b"".join(f"{place:010} 00000 n \n".encode() for place in places))
+    out.write(f"trailer << /Size {len(objects) + 1} /Root 1 0 R >>\nstartxref\n{table}\n%%EOF".encode())
+    return out.getvalue()
+
+
+def test_a_text_file_is_a_document(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(PROSE, encoding="utf-8")
+    found, _ = make(tmp_path / "a.txt", tmp_path / "out")
+    assert found["text"].to_list() == [PROSE]
+    assert found["source"].to_list() == [str(tmp_path / "a.txt")]
+    assert found["language"].to_list() == ["en"]
+    assert found["characters"].to_list() == [len(PROSE)]
+
+
+@pytest.mark.parametrize("split", ["line", "paragraph"])
+def test_lines_or_paragraphs_may_be_documents(tmp_path: Path, split: str) -> None:
+    between = "\n" if split == "line" else "\n\n"
+    texts = [f"Number {number} of them. {PROSE[:100]}" for number in ["one", "two", "three"]]
+    (tmp_path / "a.txt").write_text(between.join(texts), encoding="utf-8")
+    found, _ = make(tmp_path / "a.txt", tmp_path / "out", settings={"split": split, "near_duplicates": None})
+    assert found["text"].to_list() == texts
+    assert found["position"].to_list() == [f"{split} {number}" for number in (1, 2, 3)]
+
+
+def test_a_long_file_is_cut_between_paragraphs_and_says_so(tmp_path: Path) -> None:
+    paragraphs = [f"{number}. {PROSE}" for number in range(200)]
+    (tmp_path / "a.txt").write_text("\n\n".join(paragraphs), encoding="utf-8")
+    words = {"document_characters": 5_000, "near_duplicates": None, "quality": "off"}
+    found, manifest = make(tmp_path / "a.txt", tmp_path / "out", settings=words)
+    parts = found["text"].to_list()
+    assert len(parts) > 5
+    assert max(map(len, parts)) <= 5_000
+    assert [line for part in parts for line in part.split("\n\n") if line] == paragraphs
+    assert manifest["notes"]["parts of long files"] == len(parts)
+
+
+def test_front_matter_of_markdown_is_left_out(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text(f"---\ntitle: A\n---\n# Bridge\n\n- {PROSE}\n", encoding="utf-8")
+    found, _ = make(tmp_path / "a.md", tmp_path / "out")
+    assert found["text"][0].startswith("# Bridge")
+    assert found["kind"].to_list() == ["markdown"]
+
+
+@pytest.mark.parametrize("column", ["text", "content", "paragraphs", "lyrics"])
+def test_the_text_column_is_found(tmp_path: Path, column: str) -> None:
+    value = [PROSE[:100], PROSE[100:]] if column == "paragraphs" else PROSE
+    row = {"id": "17", "title": "Bridge", column: value, "n": 3, "url": "http://example.org"}
+    (tmp_path / "a.jsonl").write_text(json.dumps(row), encoding="utf-8")
+    pl.DataFrame([row]).write_parquet(tmp_path / "b.parquet")
+    for name in ("a.jsonl", "b.parquet"):
+        found, _ = make(tmp_path / name, tmp_path / f"out {name}")
+        assert found["text"].to_list() == ["\n".join(value) if isinstance(value, list) else value]
+        assert found["url"].to_list() == ["http://example.org"]
+
+
+def test_a_column_may_be_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text(json.dumps({"text": "no", "summary": PROSE}), encoding="utf-8")
+    found, _ = make(tmp_path / "a.jsonl", tmp_path / "out", settings={"text_column": "summary"})
+    assert found["text"].to_list() == [PROSE]
+    with pytest.raises(UserError, match=r"a.jsonl: there is no column 'sumary'; did you mean 'summary'"):
+        make(tmp_path / "a.jsonl", tmp_path / "other", settings={"text_column": "sumary"})
+    assert not (tmp_path / "other").exists()
+
+
+def test_a_json_list_is_read(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text(json.dumps([{"text": PROSE}, 3]), encoding="utf-8")
+    found, manifest = make(tmp_path / "a.json", tmp_path / "out")
+    assert found["text"].to_list() == [PROSE]
+    assert left(manifest, "read") == {"broken line": 1}
+
+
+def test_broken_lines_are_counted_and_shown(tmp_path: Path) -> None:
+    lines = [json.dumps({"text": PROSE}), "{broken", "3", json.dumps({"text": 7}), ""]
+    (tmp_path / "a.jsonl").write_text("\n".join(lines), encoding="utf-8")
+    found, manifest = make(tmp_path / "a.jsonl", tmp_path / "out")
+    assert len(found) == 1
+    assert left(manifest, "read") == {"broken line": 2, "no text": 1}
+    sample = manifest["samples"]["read.broken line"][0]
+    assert sample == {"where": f"{tmp_path / 'a.jsonl'} line 2", "text": "{broken"}
+
+
+def test_a_line_that_is_too_long_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainwright.corpus.readers.jsonl.LONGEST_LINE", 1 << 19)
+    path = write_jsonl(tmp_path / "a.jsonl", [PROSE, "x" * (1 << 20), PROSE + " And on."])
+    found, manifest = make(path, tmp_path / "out", settings={"near_duplicates": "off"})
+    assert len(found) == 2
+    assert left(manifest, "read") == {"line too long": 1}
+
+
+def test_html_gives_the_main_text(tmp_path: Path) -> None:
+    (tmp_path / "a.html").write_text(PAGE, encoding="utf-8")
+    found, _ = make(tmp_path / "a.html", tmp_path / "out")
+    text = found["text"][0]
+    assert PROSE in text
+    assert not any(word in text for word in ("Imprint", "tracker", "rights reserved"))
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_warc_gives_pages_and_counts_the_rest(tmp_path: Path, packed: bool) -> None:
+    records = [
+        record(1),
+        record(2, status="404 Not Found"),
+        record(3, kind="image/png", page="\x89PNG"),
+        record(4),
+    ]
+    name = "a.warc.gz" if packed else "a.warc"
+    content = b"".join(gzip.compress(each) if packed else each for each in records)
+    (tmp_path / name).write_bytes(content)
+    found, manifest = make(tmp_path / name, tmp_path / "out", settings={"near_duplicates": "off"})
+    assert found["url"].to_list() == ["http://example.org/1", "http://example.org/4"]
+    assert left(manifest, "read") == {"page with another status than 200": 1, "record of another kind": 1}
+
+
+def test_a_warc_that_is_cut_off_gives_what_comes_before(tmp_path: Path) -> None:
+    content = b"".join(gzip.compress(record(number)) for number in range(5))
+    (tmp_path / "a.warc.gz").write_bytes(content[:-50])
+    found, manifest = make(tmp_path / "a.warc.gz", tmp_path / "out", settings={"near_duplicates": "off"})
+    assert len(found) >= 4
+    assert manifest["files_set_aside"] == [
+        f"{tmp_path / 'a.warc.gz'}: the file is cut off or damaged; copy or download it again."
+    ]
+
+
+def test_pdf_gives_its_text(tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf("The bridge of stone and the harbour in the evening of the day."))
+    found, _ = make(tmp_path / "a.pdf", tmp_path / "out")
+    assert found["text"].to_list() == ["The bridge of stone and the harbour in the evening of the day."]
+
+
+@pytest.mark.parametrize("ending", ["gz", "bz2", "xz", "zst"])
+def test_packed_files_are_read_and_damage_is_named(tmp_path: Path, ending: str) -> None:
+    texts = [f"{number}. {PROSE}" for number in range(2_000)]
+    plain = "".join(json.dumps({"text": text}) + "\n" for text in texts).encode()
+    packers = {
+        "gz": gzip.compress,
+        "bz2": bz2.compress,
+        "xz": lzma.compress,
+        "zst": pa.Codec("zstd").compress,
+    }
+    packed = packers[ending](plain)
+    packed = packed if isinstance(packed, bytes) else packed.to_pybytes()
+    words = {"near_duplicates": "off", "quality": "off"}
+    (tmp_path / f"a.jsonl.{ending}").write_bytes(packed)
+    found, _ = make(tmp_path / f"a.jsonl.{ending}", tmp_path / "out", settings=words)
+    assert found["text"].to_list() == texts
+    (tmp_path / f"cut.jsonl.{ending}").write_bytes(packed[: len(packed) // 2])
+    sources = [tmp_path / f"a.jsonl.{ending}", tmp_path / f"cut.jsonl.{ending}"]
+    _, manifest = make(sources, tmp_path / "both", settings=words)
+    assert [sentence.partition(": ")[2] for sentence in manifest["files_set_aside"]] == [
+        "the file is cut off or damaged; copy or download it again."
+    ]
+
+
+def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainwright.corpus.streams.RATIO_FROM_BYTES", 1 << 20)
+    with gzip.open(tmp_path / "a.txt.gz", "wb") as stream:
+        for _ in range(20):
+            stream.write(b"a " * (1 << 19))
+    _, manifest = make(tmp_path / "a.txt.gz", tmp_path / "out", languages=["xx"])
+    assert "looks like a zip bomb" in manifest["files_set_aside"][0]
+    assert manifest["read"]["characters"] < 4 << 20
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("a.txt", b"", "the file is empty"),
+        ("a.txt", b" \n ", "the file is empty"),
+        ("a.txt", bytes(range(256)) * 40, "not a text file"),
+        ("a.png", b"\x89PNG\r\n\x1a\n" + bytes(100), "no reader is for this kind of file"),
+        ("a.jsonl", b"nothing\nof this\n", "no line is a JSON object"),
+        ("a.jsonl", b'{"id": 3}\n{"id": 4}\n', r"no column holds text \(columns: id\)"),
+        ("a.parquet", b"PAR1 and then nothing", "cut off or damaged"),
+        ("a.parquet", b"no parquet at all", "cut off or damaged"),
+        ("a.txt", b"PAR1 and then nothing", "this is parquet, not a .txt file"),
+        ("a.pdf", b"%PDF-1.4 and then nothing", "cut off or damaged"),
+        ("a.warc", b"WARC/1.0\r\nnothing", "damaged|no page"),
+        ("a.html", b"<html>\0\0\0", "zero bytes"),
+    ],
+)
+def test_what_cannot_be_read_is_one_sentence(tmp_path: Path, name: str, content: bytes, says: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=says) as caught:
+        make(tmp_path / name, tmp_path / "out")
+    assert str(tmp_path / name) in str(caught.value)
+    assert not (tmp_path / "out").exists()
+    # Among others, it is set aside and named.
+    (tmp_path / "good.txt").write_text(PROSE, encoding="utf-8")
+    found, manifest = make([tmp_path / name, tmp_path / "good.txt"], tmp_path / "out")
+    assert len(found) == 1
+    assert manifest["num_files_set_aside"] == 1
+
+
+def test_a_parquet_without_text_is_refused(tmp_path: Path) -> None:
+    pl.DataFrame({"n": [1, 2]}).write_parquet(tmp_path / "a.parquet")
+    with pytest.raises(UserError, match=r"no column holds text \(columns: n\); name it with text_column"):
+        make(tmp_path / "a.parquet", tmp_path / "out")
+
+
+def test_encodings_are_told_and_wrong_bytes_counted(tmp_path: Path) -> None:
+    chinese = "河从山上流下来，穿过小镇。人们在那里造了一座石桥。晚上他们走过桥去看港口的灯光。" * 5
+    (tmp_path / "a.txt").write_bytes(chinese.encode("gb18030"))
+    (tmp_path / "b.txt").write_bytes(PROSE.encode("utf-16"))
+    (tmp_path / "c.txt").write_bytes(("é" * 20 + PROSE).encode() + b"\xff and so on")
+    (tmp_path / "d.txt").write_bytes(("Ein schöner Tag. " * 9).encode("cp1252"))
+    found, manifest = make(tmp_path, tmp_path / "out", settings={"near_duplicates": "off", "quality": "off"})
+    texts = dict(zip((Path(name).name for name in found["source"]), found["text"], strict=True))
+    assert texts["a.txt"] == chinese
+    assert texts["b.txt"] == PROSE
+    assert "\ufffd and so on" in texts["c.txt"]
+    assert "schöner" in texts["d.txt"]
+    assert manifest["notes"]["texts with bytes that could not be read"] == 1
+
+
+def test_folders_are_walked_and_other_files_counted(tmp_path: Path) -> None:
+    (tmp_path / "in" / "deep").mkdir(parents=True)
+    (tmp_path / "in" / "deep" / "a.txt").write_text(PROSE, encoding="utf-8")
+    (tmp_path / "in" / "README").write_text(PROSE[::-1].title(), encoding="utf-8")
+    (tmp_path / "in" / "b.png").write_bytes(b"\x89PNG")
+    (tmp_path / "in" / ".hidden.txt").write_text(PROSE, encoding="utf-8")
+    found, manifest = make(tmp_path / "in", tmp_path / "out")
+    assert sorted(Path(name).name for name in found["source"]) == ["README", "a.txt"]
+    assert manifest["files_of_other_kinds"] == {".png": 1}
+
+
+def test_globs_are_sorted_and_missing_files_named(tmp_path: Path) -> None:
+    for name in ("b.txt", "a.txt"):
+        (tmp_path / name).write_text(f"{name}: {PROSE}", encoding="utf-8")
+    found, _ = make(str(tmp_path / "*.txt"), tmp_path / "out", settings={"near_duplicates": "off"})
+    assert [Path(name).name for name in found["source"]] == ["a.txt", "b.txt"]
+    with pytest.raises(UserError, match=r"did you mean 'a\.txt'"):
+        make(tmp_path / "aa.txt", tmp_path / "other")
+
+
+def test_a_missing_extra_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sys
+
+    from trainwright.corpus import extras
+
+    extras.extra.cache_clear()
+    monkeypatch.setitem(sys.modules, "pypdf", None)
+    (tmp_path / "a.pdf").write_bytes(pdf("text"))
+    with pytest.raises(
+        UserError, match=r"PDF files need the package pypdf; pip install 'trainwright\[pdf\]'"
+    ):
+        make(tmp_path / "a.pdf", tmp_path / "out")
+    extras.extra.cache_clear()

@@ -1,0 +1,208 @@
+"""Rules of quality: each has a text that only it drops, and ordinary texts stay."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from corpora import PROSE, left, make, write_jsonl
+
+from trainwright.corpus.rule import RULES
+from trainwright.foundation.errors import UserError
+
+_NOUNS = [
+    "river",
+    "hill",
+    "town",
+    "bridge",
+    "stone",
+    "evening",
+    "light",
+    "harbour",
+    "wood",
+    "flood",
+    "child",
+    "tree",
+    "road",
+    "house",
+    "market",
+]
+_VERBS = [
+    "crosses to",
+    "follows and",
+    "passes with",
+    "meets that",
+    "leaves of",
+    "watches",
+    "reaches to",
+    "joins and",
+    "covers with",
+    "borders",
+    "feeds",
+]
+_PLAIN = [
+    "crosses",
+    "follows",
+    "passes",
+    "meets",
+    "leaves",
+    "watches",
+    "reaches",
+    "joins",
+    "covers",
+    "borders",
+    "feeds",
+]
+
+
+def prose(sentences: int = 20, *, ends: str = ".", start: int = 0) -> str:
+    """Return sentences of which no five words in a row come twice."""
+    return " ".join(sentence(number) + ends for number in range(start, start + sentences))
+
+
+def sentence(number: int) -> str:
+    first, second, third = (_NOUNS[place % 15] for place in (number, number * 7 + 3, number * 4 + 1))
+    return f"The {first} {number} {_VERBS[number % 11]} {second}{number * 3} in {third}{number}"
+
+
+def lines(count: int, *, begins: str = "", ends: str = ".", start: int = 0) -> str:
+    return "\n".join(f"{begins}{sentence(number)}{ends}" for number in range(start, start + count))
+
+
+def covered(size: int) -> str:
+    """Return a text of which stretches of just `size` words come twice: about a tenth of it."""
+    filler = [f"w{number}x{number * 7 % 1000}" for number in range(2_000)]
+    stretch = [f"said{part}again" for part in range(size)]
+    words: list[str] = []
+    for number in range(2):
+        words += [*filler[number * 60 : number * 60 + 60], *stretch]
+    return " ".join(words)
+
+
+STRICT: dict[str, str] = {
+    "gopher_few_words": "The river runs down from the hills. It passes the town. And that is all of it.",
+    "gopher_many_words": " ".join(f"the w{number} and of{number}." for number in range(25_100)),
+    "gopher_short_words": "The to. "
+    + " ".join(f"{chr(97 + n // 26)}{chr(97 + n % 26)}" for n in range(80))
+    + ". And. Be. Of.",
+    "gopher_long_words": "The and of. "
+    + " ".join(f"incomprehensibility{n}ly" for n in range(80))
+    + ". Yes. To it.",
+    "gopher_symbols": prose()
+    + " "
+    + " ".join(f"#{noun}{number}" for number, noun in enumerate(_NOUNS * 2))
+    + ".",
+    "gopher_bullets": lines(22, begins="-"),
+    "gopher_ellipses": lines(12, ends="…") + "\n" + lines(20, start=40),
+    "gopher_alphabetic": prose(8) + " " + " ".join(f"{n * 37}" for n in range(60)) + ".",
+    "gopher_stop_words": " ".join(
+        f"Our {_NOUNS[n % 15]} {n} {_PLAIN[n % 11]} your{n} {_NOUNS[n * 7 % 15]} since{n} it was ours{n}."
+        for n in range(12)
+    ),
+    "repeated_lines": "\n".join(
+        [*(prose(1, start=n) for n in range(20)), *["Yes."] * 12, prose(2, start=30)]
+    ),
+    "repeated_line_characters": "\n".join(
+        [*(prose(1, start=n) for n in range(20)), *[f"A line of the {n % 4} kind." for n in range(24)]]
+    ),
+    "repeated_paragraphs": "\n\n".join(
+        [*(prose(1, start=n) for n in range(20)), *["So he said.\nYes."] * 11]
+    ),
+    "c4_curly_brackets": prose() + " A {bracket} stands here.",
+    "c4_lorem_ipsum": prose() + " Lorem ipsum stands for text.",
+    "c4_policy_lines": lines(16)
+    + "\nPlease read the privacy policy of us."
+    + "\nTo use it turn JavaScript on.",
+    "c4_terminal_punctuation": lines(30, ends="") + "\n" + prose(3, start=50),
+    "c4_few_sentences": prose(20, ends=" and") + " so on.",
+}
+"""Rule → a text that leaves under it alone, in the strict quality."""
+
+
+@pytest.mark.parametrize("name", sorted(STRICT))
+def test_each_rule_has_a_text_that_only_it_drops(tmp_path: Path, name: str) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [STRICT[name], prose()])
+    words = {"near_duplicates": "off", "document_characters": 2_000_000}
+    _, manifest = make(path, tmp_path / "out", quality="strict", settings=words)
+    fired = manifest["rules_that_fired"]
+    related = {key: value for key, value in fired.items() if not _implied(name, key)}
+    assert related == {name: 1}, fired
+    words[f"rules.{name}"] = "off"
+    words |= {f"rules.{key}": "off" for key in fired if key != name}
+    kept, _ = make(path, tmp_path / "off", quality="strict", settings=words)
+    assert len(kept) == 2
+
+
+def _implied(name: str, other: str) -> bool:
+    """Return whether one rule hardly fires alone: a line that comes again holds n-grams that do."""
+    repetition = ("repeated_", "top_")
+    return name != other and name.startswith(repetition) and other.startswith(repetition)
+
+
+@pytest.mark.parametrize("size", [5, 6, 7, 8, 9, 10])
+def test_repeated_grams_are_measured_by_their_length(tmp_path: Path, size: int) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [covered(size)])
+    rules = {f"rules.repeated_{n:02}_grams": 0.06 for n in range(5, 11)}
+    _, manifest = make(path, tmp_path / "out", quality="off", settings=rules)
+    fired = {int(name.split("_")[1]) for name in manifest["rules_that_fired"]}
+    assert fired == set(range(5, size + 1))
+
+
+@pytest.mark.parametrize("size", [2, 3, 4])
+def test_the_top_gram_is_measured(tmp_path: Path, size: int) -> None:
+    stretch = " ".join(f"{word}ly" for word in ["slow", "quick", "bright", "dark"][:size])
+    text = " ".join(f"{stretch} filler{number} w{number}" for number in range(40))
+    _, manifest = make(write_jsonl(tmp_path / "a.jsonl", [text]), tmp_path / "out", quality="strict")
+    assert manifest["rules_that_fired"][f"top_{size}_gram"] == 1
+
+
+def test_every_rule_is_tested() -> None:
+    others = {f"repeated_{n:02}_grams" for n in range(5, 11)} | {f"top_{n}_gram" for n in (2, 3, 4)}
+    assert set(RULES) == set(STRICT) | others | {"repeated_paragraph_characters"}
+
+
+def test_the_gentle_quality_keeps_ordinary_texts(shared_data: Path, tmp_path: Path) -> None:
+    plays = (shared_data / "tinyshakespeare" / "input.txt").read_text(encoding="utf-8")
+    texts = [plays[at : at + 3_000] for at in range(0, 600_000, 3_000)]
+    poems = (
+        (shared_data / "chinese_poetry" / "tang_10k.jsonl").read_text(encoding="utf-8").splitlines()[:2_000]
+    )
+    texts += [json.loads(line)["text"] for line in poems]
+    path = write_jsonl(tmp_path / "a.jsonl", texts)
+    root = Path(__file__).resolve().parents[2]
+    kept, manifest = make([path, root / "README.md", root / "docs"], tmp_path / "out")
+    gone = sum(left(manifest, "quality").values())
+    assert gone <= 0.005 * manifest["read"]["documents"], left(manifest, "quality")
+    assert "README.md" in {Path(name).name for name in kept["source"]}
+    pages = len(list((root / "docs").rglob("*.md"))) + 1
+    assert (kept["kind"] == "markdown").sum() >= pages - 1
+
+
+def test_programs_may_have_curly_brackets(tmp_path: Path) -> None:
+    code = "\n".join(f"int value_{n}(int a) {{ return a + {n}; }}" for n in range(30))
+    kept, manifest = make(write_jsonl(tmp_path / "a.jsonl", [code]), tmp_path / "out")
+    assert len(kept) == 1, manifest["left"]
+
+
+def test_a_document_counts_under_the_first_rule_and_every_rule_that_fires(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", ["Lorem ipsum {dolor}."])
+    _, manifest = make([path, write_jsonl(tmp_path / "b.jsonl", [PROSE])], tmp_path / "out", quality="strict")
+    assert left(manifest, "quality") == {"c4_curly_brackets": 1}
+    assert set(manifest["rules_that_fired"]) > {"c4_curly_brackets", "c4_lorem_ipsum", "gopher_few_words"}
+    assert manifest["samples"]["quality.c4_curly_brackets"][0]["text"] == "Lorem ipsum {dolor}."
+
+
+def test_thresholds_can_be_set_and_wrong_names_are_answered(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [PROSE])
+    _, manifest = make(path, tmp_path / "out", settings=["rules.gopher_few_words=500"])
+    assert left(manifest, "quality") == {"gopher_few_words": 1}
+    assert manifest["thresholds"]["gopher_few_words"]["threshold"] == 500
+    with pytest.raises(
+        UserError, match="there is no rule 'gopher_few_word'; did you mean 'gopher_few_words'"
+    ):
+        make(path, tmp_path / "b", settings=["rules.gopher_few_word=5"])
+    with pytest.raises(UserError, match="there is no quality 'strikt'; did you mean 'strict'"):
+        make(path, tmp_path / "b", quality="strikt")
+    with pytest.raises(UserError, match="there is no setting 'shard_megabyte'"):
+        make(path, tmp_path / "b", settings={"shard_megabyte": 5})
