@@ -289,7 +289,10 @@ def compare(
 @app.command()
 def demo(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="digits (pictures) or cancer (a table).")
+        str,
+        typer.Argument(
+            metavar="NAME", help="digits (pictures), cancer (a table) or words (a language model)."
+        ),
     ] = "digits",
     run: RunOption = None,
     seed: SeedOption = None,

@@ -12,13 +12,12 @@ from trainwright.workshop.train import train
 def demo(
     name: str = "digits", *, run: str | Path | None = None, seed: int | None = None, quiet: bool = True
 ) -> Run:
-    """Train on data that comes with scikit-learn.
+    """Train on data that is on every machine.
 
     Args:
-        name: "digits" (pictures) or "cancer" (a table).
+        name: "digits" (pictures), "cancer" (a table) or "words" (a language model of Python's own source).
         run: run folder to make.
         seed: where every random draw comes from; 0 by default.
         quiet: say nothing on standard error.
     """
-    frame, target = DEMOS[name]()
-    return train(frame, target=target, run=run, seed=seed, quiet=quiet)
+    return train(**DEMOS[name](), run=run, seed=seed, quiet=quiet)

@@ -20,7 +20,9 @@ _TOKENS_A_PARAMETER = 20
 """What a model from random weights is given (Hoffmann et al. 2022, 'Chinchilla')."""
 _MOST_EPOCHS = 20
 _FINE_TUNED_EPOCHS = 3
-_EVALUATIONS = 20
+_EVALUATIONS, _EVALUATION_SHARE = 20, 0.1
+VALIDATION_TOKENS = 1 << 14
+"""Tokens of validation that are read at each evaluation in training; the end of a run reads all."""
 _PATIENCE = 5
 _BATCH_TOKENS = {"cpu": 2_048, "cuda": 65_536, "mps": 16_384}
 _FINE_TUNED_TOKENS = {"cpu": 512, "cuda": 16_384, "mps": 2_048}
@@ -123,8 +125,18 @@ def choose_language(
             "graphs": "off",
         }
     )
-    evaluate_every = max(1, min(steps_per_epoch, -(-steps // _EVALUATIONS)))
-    return Choices(training, steps_per_epoch, steps, evaluate_every, seconds, reasons)
+    every = evaluate_every(steps, steps_per_epoch, tokens_a_step=tokens_a_step)
+    return Choices(training, steps_per_epoch, steps, every, seconds, reasons)
+
+
+def evaluate_every(steps: int, steps_per_epoch: int, *, tokens_a_step: float) -> int:
+    """Return the steps between evaluations: some twenty in a run, in at most a tenth of its time.
+
+    To read a token costs a third of learning from it.
+    """
+    affordable = _EVALUATION_SHARE * steps * tokens_a_step * 3 / VALIDATION_TOKENS
+    number = min(max(affordable, 1), _EVALUATIONS)
+    return max(1, min(steps_per_epoch, math.ceil(steps / number)))
 
 
 def _decay(recipe: Recipe) -> float:

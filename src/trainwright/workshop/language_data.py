@@ -126,7 +126,7 @@ def prepare_language(
     seconds["tokenise"] = time.monotonic() - began
     quarantined = [*table.quarantined, *_set_aside(table, tokens.broken)]
     _check_quarantine(quarantined, table, recipe.data.quarantine_limit)
-    indices = sharing.indices(tokens.rows, parts_of(task))
+    indices = sharing.indices(tokens.rows, tokens.sizes, parts_of(task))
     for part in ("training", "validation"):
         if not len(indices[part]):
             raise DataError(
@@ -224,11 +224,11 @@ class _Sharing:
         second = max(_line_at(text, 1 - self.test), first) if self.test else len(text)
         return [Sample(text[:first]), Sample(text[first:second]), Sample(text[second:])]
 
-    def indices(self, rows: Array, parts_each: int) -> dict[str, Array]:
-        """Return part → samples (or of pairs the first rows of tokens)."""
+    def indices(self, rows: Array, sizes: Array, parts_each: int) -> dict[str, Array]:
+        """Return part → samples with something in them (or of pairs the first rows of tokens)."""
         part = np.arange(len(rows)) % len(PARTS) if self.part is None else self.part[rows]
         return {
-            name: parts_each * np.flatnonzero(part == number).astype(np.int64)
+            name: parts_each * np.flatnonzero((part == number) & (sizes > 0)).astype(np.int64)
             for number, name in enumerate(PARTS)
         }
 

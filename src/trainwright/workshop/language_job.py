@@ -20,7 +20,13 @@ from trainwright.foundation.ranks import ALONE, Ranks
 from trainwright.recipe.recipe import Recipe
 from trainwright.workshop.choices import Choices
 from trainwright.workshop.job import Events, Job, choose_engine
-from trainwright.workshop.language_choices import batch_tokens_of, choose_language, context_of
+from trainwright.workshop.language_choices import (
+    VALIDATION_TOKENS,
+    batch_tokens_of,
+    choose_language,
+    context_of,
+    evaluate_every,
+)
 from trainwright.workshop.language_data import LanguageData, describe_language, prepare_language
 from trainwright.workshop.language_network import (
     build_network,
@@ -38,8 +44,8 @@ if TYPE_CHECKING:
     from trainwright.tasks.language import LanguageTask
     from trainwright.training.loop import Judgement, Outcome, Trainer
 
-_VALIDATION_TOKENS = {"cpu": 1 << 16, "cuda": 1 << 21}
-"""Tokens of validation that are read at each evaluation in training; the end of a run reads all."""
+_GPU_SHARE = 64
+"""How many times as much a GPU reads of validation."""
 _PROMPTS = 2
 _PROMPT_TOKENS = 16
 
@@ -175,7 +181,7 @@ class LanguageJob(Job):
             self.data.indices["validation"], budget=self.recipe.training.batch_tokens, training=False
         )
         plan = batches.plan(0)
-        most = _VALIDATION_TOKENS.get(self.device.type, 1 << 16)
+        most = VALIDATION_TOKENS if self.device.type == "cpu" else _GPU_SHARE * VALIDATION_TOKENS
         parts, read = [], 0
         for number in range(len(plan)):
             parts.append(plan[number])
@@ -334,6 +340,10 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
         job.recipe = job.recipe.model_copy(update={"training": off})
         return job
     choose_engine(job, ranks)
+    # A time budget has become a number of steps only now.
+    tokens_a_step = tokens / steps_per_epoch
+    every = evaluate_every(job.choices.steps, steps_per_epoch, tokens_a_step=tokens_a_step)
+    job.choices = replace(job.choices, evaluate_every=every)
     return job
 
 

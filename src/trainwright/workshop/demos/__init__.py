@@ -7,7 +7,7 @@ from typing import Any
 
 from trainwright.foundation.registry import Registry
 
-Demo = Callable[[], tuple[Mapping[str, Any], str]]
-"""Returns the columns of the data and the name of the target."""
+Demo = Callable[[], Mapping[str, Any]]
+"""Returns what `train` is asked: data, and target or task."""
 
 DEMOS: Registry[Demo] = Registry("demo", package="trainwright.workshop.demos")

@@ -9,10 +9,11 @@ from trainwright.workshop.demos import DEMOS
 
 
 @DEMOS.register("cancer")
-def cancer() -> tuple[Mapping[str, Any], str]:
-    """Return 569 tumours in 30 measurements (Wolberg et al. 1995) and the target."""
+def cancer() -> Mapping[str, Any]:
+    """Return 569 tumours in 30 measurements (Wolberg et al. 1995) and what it was."""
     from sklearn.datasets import load_breast_cancer
 
     found = load_breast_cancer()
     frame = {str(name): found.data[:, i] for i, name in enumerate(found.feature_names)}
-    return {**frame, "diagnosis": found.target_names[found.target]}, "diagnosis"
+    data = {**frame, "diagnosis": found.target_names[found.target]}
+    return {"data": data, "target": "diagnosis"}
