@@ -71,7 +71,7 @@ def make_split(
     part = SPLITTERS[method](drawing, column)
     indices = {name: rows[part == index] for index, name in enumerate(PARTS)}
     for name, mine in indices.items():
-        if not len(mine) and (name != "test" or settings.test > 0):
+        if not len(mine) and (name != "test" or settings.shares()[1] > 0):
             raise DataError(
                 f"no row is left for {name}", where=table.name, fix="give more rows or another split"
             )

@@ -107,6 +107,10 @@ Features = Annotated[dict[str, Annotated[FeatureSettings, Shorthand("type")]], S
 Encoders = Annotated[dict[str, Annotated[EncoderSettings, Shorthand("name")]], Shorthand()]
 
 
+ROW_SHARES = (0.16, 0.2)
+"""Validation and test of a table, where the recipe does not say."""
+
+
 class SplitSettings(Settings):
     """How rows are shared out between training, validation and test."""
 
@@ -119,20 +123,24 @@ class SplitSettings(Settings):
         default=None,
         description="Column of the groups, the times, or the words train, validation and test.",
     )
-    validation: float = Field(
-        default=0.16,
+    validation: float | None = Field(
+        default=None,
         gt=0,
         lt=1,
-        description="Share of all rows for validation: a fifth of what the test leaves.",
+        description="Share of all rows for validation; 0.16, a fifth of what the test leaves, and 0.05 of "
+        "texts.",
     )
-    test: float = Field(default=0.2, ge=0, lt=1, description="Share of all rows for the test.")
+    test: float | None = Field(
+        default=None, ge=0, lt=1, description="Share of all rows for the test; 0.2, and 0.05 of texts."
+    )
 
     @model_validator(mode="after")
     def _agree(self) -> SplitSettings:
-        if self.validation + self.test >= 1:
+        validation, test = self.shares()
+        if validation + test >= 1:
             raise Misfit(
-                ["validation" if "validation" in self.model_fields_set else "test"],
-                f"validation ({self.validation:g}) and test ({self.test:g}) leave no rows to train on",
+                ["validation" if self.validation is not None else "test"],
+                f"validation ({validation:g}) and test ({test:g}) leave no rows to train on",
                 fix="let them add up to less than 1",
             )
         if self.method in {"group", "time"} and self.column is None:
@@ -142,6 +150,13 @@ class SplitSettings(Settings):
                 fix="add split.column",
             )
         return self
+
+    def shares(self, default: tuple[float, float] = ROW_SHARES) -> tuple[float, float]:
+        """Return the shares of validation and test, those that are not set from `default`."""
+        return (
+            default[0] if self.validation is None else self.validation,
+            default[1] if self.test is None else self.test,
+        )
 
 
 class ModelSettings(Settings):
@@ -198,10 +213,10 @@ class TrainingSettings(Settings):
         description="Tokens a step, padding counted, for inputs of different lengths; chosen by `batch`. A "
         "language model counts its steps in tokens alone.",
     )
-    optimizer: Literal["adamw", "adam", "sgd", "rmsprop", "muon"] = Field(
-        default="adamw",
-        description="Update rule (AdamW: Loshchilov & Hutter 2019). muon: Muon for hidden matrices (Jordan "
-        "et al. 2024), AdamW for the rest.",
+    optimizer: Literal["auto", "adamw", "adam", "sgd", "rmsprop", "muon"] = Field(
+        default="auto",
+        description="Update rule. auto: AdamW (Loshchilov & Hutter 2019), and for language models from "
+        "random weights muon: Muon for hidden matrices (Jordan et al. 2024), AdamW for the rest.",
     )
     learning_rate: float | None = Field(
         default=None, gt=0, description="Peak step size; chosen by the model."

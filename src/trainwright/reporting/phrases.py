@@ -238,6 +238,7 @@ PHRASES: tuple[str, ...] = (
     mark("training.learning_rate: {value} (good for a model of this width)"),
     mark("training.learning_rate: {value} (good for {method})"),
     mark("training.learning_rate: {value} (fine-tuning)"),
+    mark("training.optimizer: muon (for the matrices of a model from random weights)"),
     mark("training.batch_tokens: {value} (about {rows} rows of {context} tokens)"),
     mark(
         "training.budget: {epochs} epochs ({tokens} tokens for each parameter, and at most {most} passes,"

@@ -98,6 +98,8 @@ def choose(
     def chosen(field: str, value: object, why: str) -> None:
         reasons[field] = f"{value} ({why})"
 
+    if settings.optimizer == "auto":
+        settings = settings.model_copy(update={"optimizer": "adamw"})
     batch = settings.batch
     if batch is None:
         wanted = 2 ** round(math.log2(max(num_rows / 40, 1)))

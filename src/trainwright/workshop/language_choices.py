@@ -24,7 +24,7 @@ _EVALUATIONS, _EVALUATION_SHARE = 20, 0.1
 VALIDATION_TOKENS = 1 << 14
 """Tokens of validation that are read at each evaluation in training; the end of a run reads all."""
 _PATIENCE = 5
-_BATCH_TOKENS = {"cpu": 2_048, "cuda": 65_536, "mps": 16_384}
+_BATCH_TOKENS = {"cpu": 1_024, "cuda": 65_536, "mps": 16_384}
 _FINE_TUNED_TOKENS = {"cpu": 512, "cuda": 16_384, "mps": 2_048}
 
 SLIVER_RATES = {
@@ -84,6 +84,12 @@ def choose_language(
     def chosen(field: str, value: object, why: str) -> None:
         reasons[field] = f"{value} ({why})"
 
+    if settings.optimizer == "auto":
+        # At equal steps it leaves AdamW far behind; a model that is shared out cannot have it.
+        optimizer = "muon" if scratch and settings.sharding != "on" else "adamw"
+        settings = settings.model_copy(update={"optimizer": optimizer})
+        if optimizer == "muon":
+            chosen("optimizer", optimizer, "for the matrices of a model from random weights")
     learning_rate = settings.learning_rate
     if learning_rate is None:
         method = recipe.tuning.method

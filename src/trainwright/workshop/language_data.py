@@ -244,9 +244,7 @@ def _line_at(text: str, share: float) -> int:
 
 
 def _sharing(split: SplitSettings, table: Table, seed: int) -> _Sharing:
-    given = split.model_fields_set
-    validation = split.validation if "validation" in given else _SHARES[0]
-    test = split.test if "test" in given else _SHARES[1]
+    validation, test = split.shares(_SHARES)
     if split.method not in {"auto", "random", "column", "given"}:
         raise RecipeError(
             f"a language model's samples are not split by {split.method}",

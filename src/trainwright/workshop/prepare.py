@@ -113,6 +113,7 @@ def prepare(recipe: Recipe, source: Any = None, *, base: Path | None = None, cac
         update={
             "inputs": _settings(encoding.inputs),
             "targets": _settings(encoding.targets),
+            "split": recipe.split.model_copy(update=dict(zip(PARTS[1:], recipe.split.shares(), strict=True))),
         }
     )
     return Prepared(filled, table, schema, split, encoding, rows, context, quarantined, seconds, cached)

@@ -59,7 +59,7 @@ class Drawing:
     @property
     def shares(self) -> tuple[float, float]:
         """Shares of validation and test."""
-        return self.settings.validation, self.settings.test
+        return self.settings.shares()
 
     def values(self, column: str) -> pl.Series:
         """Return a column's values in the usable rows."""
