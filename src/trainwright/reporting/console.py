@@ -218,10 +218,16 @@ def metrics_table(found: Mapping[str, Any]) -> Group:
     """Return the metrics of every target, for `trainwright evaluate`.
 
     Args:
-        found: {"data", "rows", "set_aside", "targets": as in evaluation.json}.
+        found: {"data", "rows", "set_aside", "targets": as in evaluation.json}; of a language model
+            {"data", "rows", "kind", "metrics": name → value}.
     """
     from rich.console import Group
 
+    if "kind" in found:
+        table = _table(found["kind"], "this model")
+        for name, value in found["metrics"].items():
+            table.add_row(_text(metric_title(name).en), _text(number(value)))
+        return Group(_text(f"{found['data']}: {count(found['rows'])} rows", style="bold"), table)
     aside = f", {count(found['set_aside'])} set aside" if found.get("set_aside") else ""
     return Group(
         _text(f"{found['data']}: {count(found['rows'])} rows{aside}", style="bold"),

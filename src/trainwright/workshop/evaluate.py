@@ -10,14 +10,19 @@ import numpy as np
 from trainwright.data.encoded import TARGET
 from trainwright.evaluation.judge import judge
 from trainwright.foundation.errors import DataError
+from trainwright.workshop.evaluate_text import evaluate_text
 from trainwright.workshop.judging import sample_of
+from trainwright.workshop.load import load
 from trainwright.workshop.model import Model, open_data
 from trainwright.workshop.predict import load_model
 from trainwright.workshop.run import Run
+from trainwright.workshop.text_model import TextModel
 
 
-def evaluate(model: Model | Run | str | Path, data: Any, *, query: str | None = None) -> dict[str, Any]:
-    """Judge a model on rows that it was not trained on.
+def evaluate(
+    model: Model | TextModel | Run | str | Path, data: Any, *, query: str | None = None
+) -> dict[str, Any]:
+    """Judge a model on rows that it was not trained on; a language model as `evaluate_text` says.
 
     Args:
         model: a model, a run, or the folder of either.
@@ -31,7 +36,10 @@ def evaluate(model: Model | Run | str | Path, data: Any, *, query: str | None = 
     Raises:
         DataError: a column is missing, or no row has a target.
     """
-    loaded = load_model(model)
+    opened = load(model)
+    if isinstance(opened, TextModel):
+        return evaluate_text(opened, data, query=query)
+    loaded = load_model(opened)
     table = open_data(data, query)
     loaded.check_columns(table, targets=True)
     scores: dict[str, list[Any]] = {name: [] for name in loaded.tasks}

@@ -40,8 +40,9 @@ from trainwright.workshop.text_model import TextModel
 if TYPE_CHECKING:
     from torch import nn
 
+    from trainwright.features.language.tokenizer import LanguageTokenizer
     from trainwright.models.language.base import LanguageModel
-    from trainwright.tasks.language import LanguageTask
+    from trainwright.tasks.language import LanguageTask, Reading
     from trainwright.training.loop import Judgement, Outcome, Trainer
 
 _GPU_SHARE = 64
@@ -250,7 +251,7 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     """Prepare the data of a recipe and return the job of its language model."""
     import torch
 
-    from trainwright.tasks.language import LANGUAGE_TASKS, Reading
+    from trainwright.tasks.language import LANGUAGE_TASKS
     from trainwright.workshop.shard import sharding_choice
 
     assert recipe.task is not None
@@ -290,20 +291,7 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
         network.to(device)
     training = recipe.training.model_copy(update={"batch_tokens": tokens_a_batch, "sharding": sharding})
     resolved = data.recipe.model_copy(update={"language": language, "training": training})
-    task = LANGUAGE_TASKS[recipe.task](
-        data.tokens,
-        Reading(
-            context=context,
-            long=long,
-            seed=recipe.seed,
-            vocabulary=data.tokenizer.vocabulary,
-            mask_token=data.tokenizer.id_of("mask_token"),
-            mask=language.mask,
-            starts_word=data.tokenizer.starts_word if recipe.task == "masked-lm" else None,
-            special=data.tokenizer.special_ids,
-            beta=language.beta,
-        ),
-    )
+    task = LANGUAGE_TASKS[recipe.task](data.tokens, reading_of(resolved, data.tokenizer))
     _say_long(data, context, long)
     asked = [data.indices[part] for part in PARTS]
     task.prepare(network, np.concatenate(asked), budget=tokens_a_batch)
@@ -345,6 +333,25 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     every = evaluate_every(job.choices.steps, steps_per_epoch, tokens_a_step=tokens_a_step)
     job.choices = replace(job.choices, evaluate_every=every)
     return job
+
+
+def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:
+    """Return how samples are read, from a recipe in which that is resolved."""
+    from trainwright.tasks.language import Reading
+
+    language = recipe.language
+    assert language.context is not None and language.long != "auto"
+    return Reading(
+        context=language.context,
+        long=language.long,
+        seed=recipe.seed,
+        vocabulary=tokenizer.vocabulary,
+        mask_token=tokenizer.id_of("mask_token"),
+        mask=language.mask,
+        starts_word=tokenizer.starts_word if recipe.task == "masked-lm" else None,
+        special=tokenizer.special_ids,
+        beta=language.beta,
+    )
 
 
 def _tokens_of(batches: Any, plan: BatchPlan) -> int:

@@ -139,6 +139,47 @@ class TextModel:
         """
         return self._texts([self._turns(messages)], stop, Sampling(**sampling))[0]
 
+    def answers(self, questions: Sequence[str], **sampling: Any) -> list[str]:
+        """Return answers to some questions, each by itself: as messages where the model chats.
+
+        Args:
+            questions: done together.
+            sampling: as for `generate`.
+        """
+        asked = [
+            self._turns([{"role": "user", "content": text}]) if self.chats else self._prompt(text)
+            for text in questions
+        ]
+        return self._texts(asked, (), Sampling(**sampling))
+
+    def log_probabilities(self, prompt: str, continuations: Sequence[str]) -> list[float]:
+        """Return the log-probability of each continuation of a plain text, in nats.
+
+        Args:
+            prompt: what stands before; a space follows where it does not end with one.
+            continuations: what may follow.
+        """
+        import torch
+
+        from trainwright.models.layers.packing import packing
+        from trainwright.tasks.preference import log_probabilities
+
+        space = "" if not prompt or prompt[-1].isspace() else " "
+        before = len(self._prompt(prompt))
+        wholes = [self._prompt(f"{prompt}{space}{text}") for text in continuations]
+        order = np.argsort([len(ids) for ids in wholes], kind="stable")
+        rows = [torch.from_numpy(wholes[number].astype(np.int64)) for number in order]
+        packed = packing(torch.tensor([len(ids) - 1 for ids in rows]).to(self.device))
+        tokens = torch.cat([ids[:-1] for ids in rows]).to(self.device)
+        labels = torch.cat([ids[1:] for ids in rows]).to(self.device)
+        found = [0.0] * len(wholes)
+        with torch.no_grad():
+            chances = log_probabilities(self.network, self.network.states(tokens, packed), labels).cpu()
+        pieces = torch.split(chances, [len(ids) - 1 for ids in rows])
+        for number, told in zip(order, pieces, strict=True):
+            found[number] = float(told[before - 1 :].double().sum())
+        return found
+
     def _texts(self, ids: Sequence[Any], stop: Sequence[str], sampling: Sampling) -> list[str]:
         texts = [_Text(self.tokenizer, stop) for _ in ids]
         said = [""] * len(ids)
