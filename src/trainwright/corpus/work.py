@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -14,7 +16,7 @@ from trainwright.corpus.pieces import Report, make_piece
 from trainwright.corpus.reader import Slice
 from trainwright.corpus.resolve import PLAN as SHARDS
 from trainwright.corpus.settings import CorpusSettings
-from trainwright.corpus.shards import make_shard
+from trainwright.corpus.shards import make_shard, read_marker
 
 NAME = ".work"
 _PLAN, _CONTAMINATION = "plan.json", "contamination.npz"
@@ -41,6 +43,14 @@ class Work:
         """Whether there is a plan."""
         return (self.path / _PLAN).exists()
 
+    @property
+    def is_rest(self) -> bool:
+        """Whether this is a folder of work without a plan, and nothing else is in it."""
+        ours = {"pieces", "shards", "resolved", _CONTAMINATION}
+        return self.path.is_dir() and all(
+            path.name in ours or path.name.startswith(".") for path in self.path.iterdir()
+        )
+
     @cached_property
     def settings(self) -> CorpusSettings:
         """What the corpus is made with."""
@@ -49,8 +59,7 @@ class Work:
     @cached_property
     def contamination(self) -> Contamination | None:
         """n-grams of evaluation sets; None without."""
-        path = self.path / _CONTAMINATION
-        return Contamination.load(path) if path.exists() else None
+        return Contamination.load(self.contamination_path) if self.plan["evaluation_sets"] else None
 
     @property
     def contamination_path(self) -> Path:
@@ -88,7 +97,22 @@ class Work:
 
     def shards_left(self) -> list[int]:
         """Return the shards that are still to be written."""
-        return [number for number in range(len(self.shards)) if not self.marker(number).exists()]
+        return [number for number in range(len(self.shards)) if not self._is_whole(number)]
+
+    def _is_whole(self, number: int) -> bool:
+        with suppress(FileNotFoundError):
+            shard = read_marker(self.marker(number))
+            return bool((self.path.parent / shard["file"]).stat().st_size == shard["bytes"])
+        return False
+
+    def remove_scratch(self) -> None:
+        """Remove what processes that were killed have left half made."""
+        for kind in ("", "pieces", "shards"):
+            for scratch in (self.path / kind).glob(".*"):
+                if scratch.is_dir():
+                    shutil.rmtree(scratch, ignore_errors=True)
+                else:
+                    scratch.unlink(missing_ok=True)
 
     def do(self, task: str, number: int, report: Report) -> None:
         """Make a piece or a shard.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -51,8 +50,7 @@ def begin(
     }
     if work.is_begun:
         _check_same(work, asked)
-        for scratch in (work.path / "pieces").glob(".*"):  # of processes that were killed
-            shutil.rmtree(scratch, ignore_errors=True)
+        work.remove_scratch()
         progress.say("Going on from what is there.")
         return
     told: dict[str, dict[str, int]] = {}
