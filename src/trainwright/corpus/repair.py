@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
 
 from trainwright.corpus.extras import extra
 from trainwright.corpus.ledger import Ledger
@@ -17,6 +18,17 @@ _MOJIBAKE = re.compile(rb"\xc3[\x82-\xb4](?:[\xc2\xc3\xc5\xc6\xcb]|\xe2[\x80-\x8
 
 Asking ftfy takes half a microsecond for each character, and nearly all texts are innocent.
 """
+
+
+_MOST_MARKS = 30
+
+
+@cache
+def _marks() -> re.Pattern[str]:
+    """Return what finds 30 marks in a row with another behind (UAX #15, Stream-Safe Text Format)."""
+    marks = [chr(code) for code in range(0x300, 0x1E94B) if unicodedata.combining(chr(code))]
+    every = "".join(map(re.escape, marks))
+    return re.compile(f"([{every}]{{{_MOST_MARKS}}})(?=[{every}])")
 
 
 def repaired(text: str, ledger: Ledger) -> bytes:
@@ -46,6 +58,9 @@ def repaired(text: str, ledger: Ledger) -> bytes:
             if mended != text:
                 ledger.note("texts with broken characters mended")
                 text = mended
+    if _marks().search(text):  # sorting a run of marks takes time by the square of its length
+        text = _marks().sub("\\1\u034f", text)
+        ledger.note("texts brought to one form of characters (NFC)")
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
         ledger.note("texts brought to one form of characters (NFC)")

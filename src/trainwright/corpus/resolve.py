@@ -102,7 +102,7 @@ def _count(
         for document in np.flatnonzero(fate == code)[:SAMPLES]:
             where, text = _document(pieces, offsets, int(document))
             kept_where, kept_text = _document(pieces, offsets, int(first[document]))
-            ledger.sample(name, where, text, like=kept_where, like_text=kept_text[:300])
+            ledger.sample(name, where, text, like=kept_where, like_text=kept_text)
     sets_of = np.concatenate([part["set"] for part in light] or [np.zeros(0, np.uint8)])
     for number, name in enumerate(sets, start=1):
         for document in np.flatnonzero((fate == _CONTAMINATED) & (sets_of == number))[:SAMPLES]:

@@ -129,6 +129,20 @@ class Stream(io.RawIOBase):
         super().close()
 
 
+def cannot_be_read(name: str, error: Exception) -> DataError:
+    """Return the sentence for a file that ends in an error of the disk, or of what reads it.
+
+    Args:
+        name: what messages call the file.
+        error: what it ended in; its text may name paths of this machine, and is left out.
+    """
+    if isinstance(error, PermissionError):
+        return DataError("the file cannot be read", where=name, fix="check its permissions")
+    why = error.strerror if isinstance(error, OSError) else None
+    why = why or type(error).__name__
+    return DataError(f"the file cannot be read to its end ({why})", where=name, fix="leave it out or mend it")
+
+
 @contextmanager
 def opened(path: Path, name: str) -> Iterator[io.BufferedReader[Stream]]:
     """Open a file, unpacked, and check at the end of the body that nothing was cut off.

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from trainwright.corpus.contamination import Contamination
-from trainwright.corpus.pieces import Report, make_piece
+from trainwright.corpus.pieces import At, Report, make_piece, nowhere
 from trainwright.corpus.reader import Slice
 from trainwright.corpus.resolve import PLAN as SHARDS
 from trainwright.corpus.settings import CorpusSettings
 from trainwright.corpus.shards import make_shard, read_marker
+from trainwright.foundation.paths import write_atomic
 
 NAME = ".work"
-_PLAN, _CONTAMINATION = "plan.json", "contamination.npz"
+_PLAN, _PIECES, _CONTAMINATION = "plan.json", "pieces.jsonl", "contamination.npz"
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,7 @@ class Work:
     @property
     def is_rest(self) -> bool:
         """Whether this is a folder of work without a plan, and nothing else is in it."""
-        ours = {"pieces", "shards", "resolved", _CONTAMINATION}
+        ours = {"pieces", "shards", "resolved", _PIECES, _CONTAMINATION}
         return self.path.is_dir() and all(
             path.name in ours or path.name.startswith(".") for path in self.path.iterdir()
         )
@@ -114,8 +116,31 @@ class Work:
                 else:
                     scratch.unlink(missing_ok=True)
 
-    def do(self, task: str, number: int, report: Report) -> None:
+    def write_pieces(self, pieces: Sequence[Sequence[Slice]]) -> list[tuple[int, int]]:
+        """Write what each piece is made of, a line each; return where each line begins, and bytes to read."""
+        lines = [_line(piece) for piece in pieces]
+        begins = accumulate(map(len, lines), initial=0)
+        write_atomic(self.path / _PIECES, b"".join(lines))
+        sizes = [sum(part.num_bytes for part in piece) for piece in pieces]
+        return list(zip(begins, sizes, strict=False))
+
+    def slices(self, number: int) -> list[Slice]:
+        """Return what a piece is made of: no process holds the names of all files."""
+        with (self.path / _PIECES).open("rb") as stream:
+            stream.seek(self.plan["pieces"][number][0])
+            return [Slice(Path(path), *rest) for path, *rest in json.loads(stream.readline())]
+
+    def do(
+        self, task: str, number: int, report: Report, *, crashed: Collection[int] = (), at: At = nowhere
+    ) -> None:
         """Make a piece or a shard.
+
+        Args:
+            task: "piece" or "shard".
+            number: which of them.
+            report: told of documents and bytes as they are done.
+            crashed: slices of a piece that are set aside, for their readers killed the process.
+            at: told which slice of a piece comes now.
 
         Raises:
             UserError: the sources or the disk do not allow it.
@@ -123,10 +148,12 @@ class Work:
         if task == "piece":
             make_piece(
                 self.pieces[number],
-                slices_of(self.plan["pieces"][number]),
+                self.slices(number),
                 self.settings,
                 contamination=self.contamination,
                 report=report,
+                crashed=crashed,
+                at=at,
             )
             return
         make_shard(
@@ -140,11 +167,7 @@ class Work:
         )
 
 
-def as_json(slices: Sequence[Slice]) -> list[list[Any]]:
-    """Return slices as JSON-able values."""
-    return [[str(part.path), part.name, part.kind, part.start, part.end, part.num_bytes] for part in slices]
-
-
-def slices_of(values: Sequence[Sequence[Any]]) -> list[Slice]:
-    """Take back what `as_json` gave."""
-    return [Slice(Path(path), *rest) for path, *rest in values]
+def _line(slices: Sequence[Slice]) -> bytes:
+    # In ASCII: paths may hold bytes that are not UTF-8.
+    values = [[str(part.path), part.name, part.kind, part.start, part.end, part.num_bytes] for part in slices]
+    return json.dumps(values).encode() + b"\n"

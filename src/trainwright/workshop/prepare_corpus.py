@@ -145,9 +145,7 @@ def _make(work: Work, folder: Path, workers: int, progress: CorpusProgress) -> N
 
 def _bytes_done(work: Work) -> int:
     left = set(work.pieces_left())
-    return sum(
-        part[5] for number, piece in enumerate(work.plan["pieces"]) if number not in left for part in piece
-    )
+    return sum(num_bytes for number, (_, num_bytes) in enumerate(work.plan["pieces"]) if number not in left)
 
 
 def _check_output(folder: Path, force: bool) -> None:

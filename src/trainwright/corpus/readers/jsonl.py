@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 from collections.abc import Iterator
 from itertools import islice
@@ -41,7 +42,10 @@ def read_jsonl(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
     column = "" if asked.all_texts else None
     behind = f" after byte {part.start:,}" if part.start else ""
     with opened(part.path, part.name) as stream:
-        for number, line in enumerate(_lines(blocks(stream, part.start, part.end), part, ledger), start=1):
+        parts = blocks(stream, part.start, part.end)
+        if b"\0" in head:  # UTF-16 and UTF-32: their lines do not end in one byte
+            parts, encoding = _in_utf8(parts, encoding), "utf-8"
+        for number, line in enumerate(_lines(parts, part, ledger), start=1):
             text = line.decode(encoding, errors="replace").lstrip("\ufeff")
             if not text or text.isspace():
                 continue
@@ -53,6 +57,13 @@ def read_jsonl(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
             if column is None:
                 column = text_column(looked_at or [row], asked=asked.text_column, name=part.name)
             yield from _documents(row, column, where, part, ledger)
+
+
+def _in_utf8(parts: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
+    for block in parts:
+        yield decoder.decode(block).encode(errors="replace")
+    yield decoder.decode(b"", final=True).encode(errors="replace")
 
 
 def _documents(
