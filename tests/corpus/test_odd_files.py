@@ -235,3 +235,25 @@ def test_the_plan_does_not_grow_with_the_files(tmp_path: Path, monkeypatch: pyte
     assert (tmp_path / "out" / ".work" / "plan.json").stat().st_size < 8_000
     _, manifest = make(tmp_path / "in", tmp_path / "out", settings={})
     assert manifest["num_files"] == 300
+
+
+def test_texts_that_repair_leaves_empty_are_counted(tmp_path: Path) -> None:
+    odd = write_jsonl(tmp_path / "a.jsonl", ["\u200b\ufeff", "\x00 \x01"])
+    path = write_jsonl(tmp_path / "b.jsonl", [PROSE, "\u2060"])
+    found, manifest = make([odd, path], tmp_path / "out", quality="off")
+    assert len(found) == manifest["read"]["documents"] == 1
+    assert left(manifest, "read") == {"no text": 3}
+    with pytest.raises(UserError, match="no document could be read"):
+        make(odd, tmp_path / "none", quality="off")
+
+
+def test_addresses_and_samples_of_doubles_are_masked(tmp_path: Path) -> None:
+    url = "http://example.org/?for=anna@example.org"
+    rows = [{"text": f"Write to anna@example.org. {PROSE} {more}", "url": url} for more in ("One.", "Two.")]
+    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)), encoding="utf-8")
+    found, manifest = make(tmp_path / "a.jsonl", tmp_path / "out", settings={"personal": "email"})
+    assert found["url"].to_list() == ["http://example.org/?for=<EMAIL>"]
+    assert manifest["masked"] == {"email": 2}
+    _, manifest = make(tmp_path / "a.jsonl", tmp_path / "off", settings={"personal": "off"})
+    assert manifest["samples"]["duplicates.near"]
+    assert "anna" not in str(manifest["samples"])

@@ -16,7 +16,7 @@ from trainwright.foundation.errors import DataError
 from trainwright.foundation.hashing import json_hash
 
 _MOST_NAMES = 1_000
-_STEPS = ("read", "language", "quality", "duplicates", "contamination")
+_STEPS = ("read", "language", "quality", "contamination", "duplicates")
 
 
 def manifest_of(work: Work) -> dict[str, Any]:

@@ -137,11 +137,11 @@ def _documents(
 ) -> Iterator[Document]:
     for number, part in enumerate(slices):
         at(number)
+        if number in crashed:
+            what = "the process that read this file crashed twice"
+            ledger.set_aside(str(DataError(what, where=part.name, fix="leave it out")))
+            continue
         try:
-            if number in crashed:
-                raise DataError(
-                    "the process that read this file crashed twice", where=part.name, fix="leave it out"
-                )
             for document in READERS[part.kind].read(part, settings.asked, ledger):
                 yield from _cut(document, settings.document_characters, ledger)
         except DataError as error:

@@ -33,7 +33,7 @@ def main_text(page: bytes, charset: str | None = None) -> str:
 
     Args:
         page: the page.
-        charset: the encoding that its server or the user named; where there is none of that name, it is found.
+        charset: the encoding that its server or the user named; found where there is none of that name.
 
     Raises:
         TooDeepError: its elements stand in one another too many times.

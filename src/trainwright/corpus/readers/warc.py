@@ -82,7 +82,7 @@ def _documents(record: Any, position: str, part: Slice, ledger: Ledger) -> Itera
 
 
 def _charset(record: Any) -> str:
-    """Return the encoding of a plain text: the one that is named, where there is one of that name, or UTF-8."""
+    """Return the encoding that a plain text names, where there is one of that name; else UTF-8."""
     if record.http_headers is not None:
         named = record.http_charset
     else:
