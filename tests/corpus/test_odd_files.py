@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import sys
 import time
 from pathlib import Path
@@ -158,6 +159,7 @@ def test_time_does_not_follow_the_square_of_the_length() -> None:
     assert _front_matter("---" + "\n" * 200_000 + "x") == 0
     assert _front_matter("---\n" + "\n---" * 100_000 + " x") > 0
     marks = repaired("a" + "\u0301\u0316" * 60_000, Ledger()).decode()
+    assert max(map(len, re.findall("[\u0301\u0316]+", marks))) <= 30
     assert marks.count("\u0301") + marks.count("\u0316") + marks.count("á") == 120_000
     long = Document("word " * 1_000_000, "a", "", "text")
     assert sum(len(part.text) for part in _cut(long, 1_000, Ledger())) == 5_000_000
