@@ -8,9 +8,11 @@ import os
 import re
 import sys
 import time
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 from corpora import PROSE, left, make, write_jsonl
 from test_readers import PAGE, record
@@ -20,6 +22,7 @@ from trainwright.corpus.document import Document
 from trainwright.corpus.encodings import HEAD, encoding_of
 from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.pieces import _cut
+from trainwright.corpus.reader import READERS, Asked, kind_of, whole
 from trainwright.corpus.readers.markdown import _front_matter
 from trainwright.corpus.repair import repaired
 from trainwright.foundation.errors import UserError
@@ -259,3 +262,46 @@ def test_addresses_and_samples_of_doubles_are_masked(tmp_path: Path) -> None:
     _, manifest = make(tmp_path / "a.jsonl", tmp_path / "off", settings={"personal": "off"})
     assert manifest["samples"]["duplicates.near"]
     assert "anna" not in str(manifest["samples"])
+
+
+@pytest.mark.parametrize("name", ["rows.parquet", "list.json"])
+def test_memory_follows_neither_rows_nor_lists(tmp_path: Path, name: str) -> None:
+    """Rows of half a megabyte that pack to nothing, and a list of 8 MB."""
+    path = tmp_path / name
+    if name.endswith("parquet"):
+        pl.DataFrame({"text": ["a b c d " * 65_000] * 100}).write_parquet(path, compression="zstd")
+        assert path.stat().st_size < 1 << 17
+    else:
+        row = json.dumps({"text": PROSE, "others": list(range(40))})
+        path.write_text("[" + ",\n".join([row] * 16_000) + "]", encoding="utf-8")
+    kind = kind_of(path, name)
+    assert kind is not None
+    tracemalloc.start()
+    read = sum(1 for part in whole(path, name, kind) for _ in READERS[kind].read(part, Asked(), Ledger()))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert read == (100 if name.endswith("parquet") else 16_000)
+    assert peak < 8 << 20
+
+
+def test_a_parquet_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainwright.corpus.readers.parquet.RATIO_FROM_BYTES", 1 << 20)
+    pl.DataFrame({"text": ["a b c d " * 65_000] * 50}).write_parquet(tmp_path / "a.parquet")
+    write_jsonl(tmp_path / "b.jsonl", [PROSE])
+    sources = [tmp_path / "a.parquet", tmp_path / "b.jsonl"]
+    _, manifest = make(sources, tmp_path / "out", quality="off")
+    assert "looks like a zip bomb" in manifest["files_set_aside"][0]
+    assert manifest["read"]["characters"] < 3 << 20
+
+
+@pytest.mark.parametrize("tail", ["]", " ] ", ",", "", ', {"text": "cut'])
+def test_a_list_is_read_item_by_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tail: str) -> None:
+    monkeypatch.setattr("trainwright.corpus.readers.jsonl.BLOCK", 7)
+    texts = [f"{number} {PROSE} [,] {{}}" for number in range(3)]
+    rows = ", \n".join(json.dumps({"text": text, "n": 12345678901234567890}) for text in texts)
+    (tmp_path / "a.json").write_text(f" [{rows}, 1234567890123{tail}", encoding="utf-8")
+    found, manifest = make(tmp_path / "a.json", tmp_path / "out", settings=ALL)
+    assert found["text"].to_list() == texts
+    assert left(manifest, "read") == {"broken line": 1}
+    assert manifest["samples"]["read.broken line"][0]["text"] == "1234567890123"
+    assert manifest["num_files_set_aside"] == (0 if "]" in tail else 1)

@@ -93,11 +93,7 @@ class Stream(io.RawIOBase):
             return self._end(error)  # bz2, gzip and zstd report damage so
         self._given += len(block)
         if self._bounded and self._is_bomb():
-            self._damage = DataError(
-                f"the file looks like a zip bomb: it unpacks to more than {MAX_RATIO} times its size",
-                where=self._name,
-                fix="unpack it yourself if you trust it",
-            )
+            self._damage = bomb(self._name)
             return 0
         buffer[: len(block)] = block
         return len(block)
@@ -127,6 +123,15 @@ class Stream(io.RawIOBase):
         """Close the file."""
         self._file.close()
         super().close()
+
+
+def bomb(name: str) -> DataError:
+    """Return the sentence for a file that unpacks to far more than it is."""
+    return DataError(
+        f"the file looks like a zip bomb: it unpacks to more than {MAX_RATIO} times its size",
+        where=name,
+        fix="unpack it yourself if you trust it",
+    )
 
 
 def cannot_be_read(name: str, error: Exception) -> DataError:
