@@ -48,7 +48,7 @@ def _read(file: Any, part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Docu
             columns = file.schema_arrow.names
         looked_at = min(_LOOKED_AT, _rows(file, range(file.num_row_groups)))
         first = next(file.iter_batches(looked_at, columns=columns), None) if columns else None
-        rows = list(_one_by_one(first.slice(0, _few(first)))) if first is not None else []
+        rows = first.to_pylist() if first is not None else []
         column = text_column(
             rows or [dict.fromkeys(file.schema_arrow.names)], asked=asked.text_column, name=part.name
         )
@@ -58,7 +58,7 @@ def _read(file: Any, part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Docu
     groups = list(range(part.start, end))
     given, most = 0, max(RATIO_FROM_BYTES, MAX_RATIO * part.path.stat().st_size)
     for batch in file.iter_batches(_rows(file, groups), row_groups=groups, columns=columns):
-        for row in _one_by_one(batch):
+        for row in batch.to_pylist():
             texts = [as_text(row[column])] if column else list(all_texts(row))
             for text in texts:
                 if text:
@@ -72,47 +72,30 @@ def _read(file: Any, part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Docu
 
 
 def _rows(file: Any, groups: Sequence[int]) -> int:
-    """Return how many rows are read at a time: they take about 4 MB, one where it is longer."""
-    found = [file.metadata.row_group(group) for group in groups]
-    largest = max((group.total_byte_size // max(group.num_rows, 1) for group in found), default=0)
-    return max(1, min(_ROWS, _BATCH_BYTES // max(largest, 1)))
+    """Return how many rows are read at a time: they take about 4 MB, one where it is longer.
+
+    A text that stands in many rows is in the file once, in a dictionary, and takes its room in each.
+    """
+    largest = 1
+    for number in groups:
+        group = file.metadata.row_group(number)
+        dictionaries = [_dictionary_bytes(group.column(column)) for column in range(group.num_columns)]
+        largest = max(largest, group.total_byte_size // max(group.num_rows, 1), *dictionaries)
+    return max(1, min(_ROWS, _BATCH_BYTES // largest))
 
 
-def _few(batch: Any) -> int:
-    """Return how many rows of a batch take a few megabytes at most once they are texts."""
-    total = 0
-    for number, row in enumerate(_one_by_one(batch), start=1):
-        total += sum(len(value) for value in row.values() if isinstance(value, str))
-        if total > _BATCH_BYTES:
-            return number
-    return int(batch.num_rows)
-
-
-def _one_by_one(batch: Any) -> Iterator[dict[str, Any]]:
-    names = batch.schema.names
-    columns = [_values(column) for column in batch.columns]
-    for row in zip(*columns, strict=True):
-        yield dict(zip(names, row, strict=True))
-
-
-def _values(column: Any) -> list[Any]:
-    """Return the values of a column; a text that stands in many rows is there once."""
-    import pyarrow as pa
-
-    if not pa.types.is_dictionary(column.type):
-        return list(column.to_pylist())
-    used = column.indices.drop_null().unique()
-    values = dict(zip(used.to_pylist(), column.dictionary.take(used).to_pylist(), strict=True))
-    return [values.get(number) for number in column.indices.to_pylist()]
+def _dictionary_bytes(chunk: Any) -> int:
+    """Return about how large the dictionary of a column is, unpacked."""
+    if not chunk.has_dictionary_page or chunk.dictionary_page_offset is None:
+        return 0
+    packed = chunk.data_page_offset - chunk.dictionary_page_offset
+    return int(packed * chunk.total_uncompressed_size // max(chunk.total_compressed_size, 1))
 
 
 def _open(path: Path) -> Any:
-    """Open a file; texts that come again stay in dictionaries, however often that is."""
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(path, pre_buffer=False) as file:
-        names = [field.name for field in file.schema_arrow if _is_text(field.type)]
-    return pq.ParquetFile(path, pre_buffer=False, read_dictionary=names)
+    return pq.ParquetFile(path, pre_buffer=False)
 
 
 def _text_columns(file: Any) -> list[str]:
