@@ -35,7 +35,7 @@ def test_work_without_a_plan_is_not_trusted(tmp_path: Path, monkeypatch: pytest.
     assert found["text"].to_list() == [PROSE]
 
 
-@pytest.mark.parametrize("after", range(9))
+@pytest.mark.parametrize("after", [0, 1, 3, 6])
 def test_a_removal_that_was_killed_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, after: int
 ) -> None:

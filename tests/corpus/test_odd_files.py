@@ -119,8 +119,8 @@ def test_a_worker_that_prints_or_crashes_spoils_one_file(
 ) -> None:
     from trainwright.corpus import inputs, workers
 
-    monkeypatch.setattr(inputs, "SLICE_BYTES", 1_000)
-    for number, name in enumerate(("a.txt", "bad.txt", "c.txt", "d.txt", "e.txt", "f.txt")):
+    monkeypatch.setattr(inputs, "SLICE_BYTES", 300)
+    for number, name in enumerate(("a.txt", "bad.txt", "c.txt")):
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / name).write_text(f"{number} {PROSE}", encoding="utf-8")
     real = workers.subprocess.Popen
@@ -130,7 +130,7 @@ def test_a_worker_that_prints_or_crashes_spoils_one_file(
 
     monkeypatch.setattr(workers.subprocess, "Popen", popen)
     found, manifest = make(tmp_path / "in", tmp_path / "out", workers=2, settings=ALL)
-    assert len(found) == 5
+    assert len(found) == 2
     assert manifest["files_set_aside"] == [
         f"{tmp_path / 'in'}/bad.txt: the process that read this file crashed twice; leave it out."
     ]
@@ -266,22 +266,22 @@ def test_addresses_and_samples_of_doubles_are_masked(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["rows.parquet", "list.json"])
 def test_memory_follows_neither_rows_nor_lists(tmp_path: Path, name: str) -> None:
-    """Rows of half a megabyte that pack to nothing, and a list of 8 MB."""
+    """Rows of half a megabyte that pack to nothing, and a list of 3 MB."""
     path = tmp_path / name
     if name.endswith("parquet"):
         pl.DataFrame({"text": ["a b c d " * 65_000] * 100}).write_parquet(path, compression="zstd")
         assert path.stat().st_size < 1 << 17
     else:
         row = json.dumps({"text": PROSE, "others": list(range(40))})
-        path.write_text("[" + ",\n".join([row] * 16_000) + "]", encoding="utf-8")
+        path.write_text("[" + ",\n".join([row] * 6_000) + "]", encoding="utf-8")
     kind = kind_of(path, name)
     assert kind is not None
     tracemalloc.start()
     read = sum(1 for part in whole(path, name, kind) for _ in READERS[kind].read(part, Asked(), Ledger()))
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert read == (100 if name.endswith("parquet") else 16_000)
-    assert peak < 32 << 20
+    assert read == (100 if name.endswith("parquet") else 6_000)
+    assert peak < (32 << 20 if name.endswith("parquet") else 6 << 20)
 
 
 def test_a_parquet_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -166,5 +166,5 @@ def test_masking_takes_no_time_by_the_square_of_the_length() -> None:
 
     begun = time.process_time()
     for part in ("4111 ", "a.", "+49 30 ", "DE89 3704 ", "1.2.3.4.", "2001:", "x@", "1"):
-        masked(part * (200_000 // len(part)), KINDS)
-    assert time.process_time() - begun < 8
+        masked(part * (60_000 // len(part)), KINDS)
+    assert time.process_time() - begun < 4
