@@ -61,3 +61,15 @@ def test_the_part_may_be_cut_out(tmp_path: Path) -> None:
     assert text.startswith(PROSE)
     assert "<EMAIL>" in text
     assert manifest["notes"][f"texts with parts of {tmp_path / 'exam.jsonl'} cut out"] == 1
+
+
+def test_a_clean_double_of_what_leaves_stays(tmp_path: Path) -> None:
+    """The first of two near doubles holds a question; the second has it cut off in the middle."""
+    body = " ".join(f"{PROSE} Chapter {number} of many." for number in range(12))
+    texts = [f"{body} {QUESTION}", f"{body} {QUESTION[:20]}"]
+    path = write_jsonl(tmp_path / "a.jsonl", texts)
+    found, manifest = make(path, tmp_path / "out", decontaminate=[sets(tmp_path)], quality="off")
+    assert found["text"].to_list() == texts[1:]
+    assert "duplicates" not in manifest["left"]
+    near, _ = make(path, tmp_path / "near", quality="off")
+    assert len(near) == 1

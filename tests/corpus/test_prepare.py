@@ -89,7 +89,7 @@ def test_counts_add_up(shared_data: Path, tmp_path: Path) -> None:
     assert manifest["languages"] == {"en": len(found)}
 
 
-@pytest.mark.parametrize("kills", [3, pytest.param(25, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("kills", [2, pytest.param(25, marks=pytest.mark.slow)])
 def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(
     shared_data: Path, tmp_path: Path, kills: int
 ) -> None:
@@ -125,8 +125,9 @@ def test_killed_at_any_moment_it_goes_on_and_ends_with_the_same_bytes(
         process.wait()
         killed += 1
     assert killed >= 1
-    if not (tmp_path / "broken" / "manifest.json").exists():
+    if (tmp_path / "broken" / ".work").exists() or not (tmp_path / "broken" / "manifest.json").exists():
         assert start(tmp_path / "broken").wait() == 0
+    (tmp_path / "broken" / ".lock").unlink(missing_ok=True)  # of a process that was killed as the last thing
     assert content(tmp_path / "broken") == content(tmp_path / "whole")
 
 

@@ -71,12 +71,12 @@ def lines(count: int, *, begins: str = "", ends: str = ".", start: int = 0) -> s
 
 
 def covered(size: int) -> str:
-    """Return a text of which stretches of just `size` words come twice: about a tenth of it."""
+    """Return a text of which stretches of just `size` words come three times: about a tenth of it again."""
     filler = [f"w{number}x{number * 7 % 1000}" for number in range(2_000)]
     stretch = [f"said{part}again" for part in range(size)]
     words: list[str] = []
-    for number in range(2):
-        words += [*filler[number * 60 : number * 60 + 60], *stretch]
+    for number in range(3):
+        words += [*filler[number * 40 : number * 40 + 40], *stretch]
     return " ".join(words)
 
 
@@ -206,3 +206,35 @@ def test_thresholds_can_be_set_and_wrong_names_are_answered(tmp_path: Path) -> N
         make(path, tmp_path / "b", quality="strikt")
     with pytest.raises(UserError, match="there is no setting 'shard_megabyte'"):
         make(path, tmp_path / "b", settings={"shard_megabyte": 5})
+
+
+def test_a_song_with_a_chorus_stays(tmp_path: Path) -> None:
+    """What comes again counts from its second time on: here a little over a fifth."""
+    chorus = "\n".join(sentence(number) for number in range(300, 306))
+    song = "\n\n".join(f"{lines(12, start=at, ends=',')}\n\n{chorus}" for at in (0, 20, 40))
+    found, manifest = make(write_jsonl(tmp_path / "a.jsonl", [song]), tmp_path / "out")
+    assert len(found) == 1, manifest["rules_that_fired"]
+
+
+WITHOUT_SPACES = {
+    "Thai": "แม่น้ำไหลลงมาจากภูเขาและผ่านเมืองที่ผู้คนสร้างสะพานหินไว้",
+    "Khmer": "ទន្លេហូរចុះពីភ្នំហើយឆ្លងកាត់ទីក្រុងដែលមនុស្សបានសង់ស្ពានថ្ម",
+    "Lao": "ແມ່ນ້ຳໄຫຼລົງມາຈາກພູເຂົາແລະຜ່ານເມືອງທີ່ຜູ້ຄົນສ້າງຂົວຫີນ",
+    "Burmese": "မြစ်သည်တောင်များမှစီးဆင်းလာပြီးမြို့ကိုဖြတ်သန်းသွားသည်",
+    "Tibetan": "གཙང་པོ་རི་ནས་བབས་ཏེ་གྲོང་ཁྱེར་བརྒྱུད་ནས་འགྲོ་བ་ཡིན",
+}
+
+
+def test_languages_without_spaces_stay(tmp_path: Path) -> None:
+    texts = [text for each in WITHOUT_SPACES.values() for text in (each, f"{each} {each[::-1]}")]
+    found, manifest = make(write_jsonl(tmp_path / "a.jsonl", texts), tmp_path / "out")
+    assert len(found) == 10, manifest["rules_that_fired"]
+
+
+def test_lines_end_as_sentences_of_their_language_do(tmp_path: Path) -> None:
+    """Hindi, Urdu and others have signs of their own; a poem in English may have none."""
+    path = write_jsonl(tmp_path / "a.jsonl", [lines(22, ends=sign) for sign in "।۔؟«»“།။។։።"])
+    _, manifest = make(path, tmp_path / "out", quality="strict")
+    assert "c4_terminal_punctuation" not in manifest["rules_that_fired"]
+    _, manifest = make(write_jsonl(tmp_path / "b.jsonl", [lines(22, ends="")]), tmp_path / "poem")
+    assert "c4_terminal_punctuation" not in manifest["rules_that_fired"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -64,6 +64,7 @@ def clean(
         UserError: a package that is needed is not installed.
     """
     texts = [_encoded(document, settings, ledger) for document in documents]
+    documents, texts = _with_text(documents, texts, ledger)
     tokens = tokens_of(texts)
     ledger.read[0] += len(texts)
     ledger.read[1] += int(tokens.characters.sum())
@@ -94,6 +95,8 @@ def clean(
         _meet(texts, tokens, contamination, places, light, settings)
     if settings.personal:
         _mask(texts, tokens, kept, places, light, settings)
+    if settings.personal:
+        documents = _mask_urls(documents, kept, places, light, settings)
     remaining = [texts[number] for number in numbers]
     light["bytes"] = [len(text) for text in remaining]
     light["characters"] = [len(text) if text.isascii() else len(text.decode()) for text in remaining]
@@ -110,6 +113,18 @@ def _encoded(document: Document, settings: CorpusSettings, ledger: Ledger) -> by
     if settings.repair:
         return repaired(document.text, ledger)
     return document.text.encode(errors="replace")
+
+
+def _with_text(
+    documents: Sequence[Document], texts: Sequence[bytes], ledger: Ledger
+) -> tuple[list[Document], list[bytes]]:
+    """Return the documents of which repair has left something; count the others."""
+    pairs = list(zip(documents, texts, strict=True))
+    for document, text in pairs:
+        if not text.strip():
+            ledger.leave("read", "no text", 0, where=document.where)
+    kept = [(document, text) for document, text in pairs if text.strip()]
+    return [document for document, _ in kept], [text for _, text in kept]
 
 
 def _digest(text: bytes) -> bytes:
@@ -154,7 +169,7 @@ def _judged(
     """Return the texts that no rule speaks against; count the others by the first rule, and by all."""
     limits = settings.thresholds
     names = list(limits)
-    first, fired = judge(measures, limits)
+    first, fired = judge(measures, limits, gentle=settings.quality == "gentle")
     for name, flags in fired.items():
         number = int((flags & alive).sum())
         if number:
@@ -189,9 +204,29 @@ def _mask(
         _note_masked(light, places[number], counts)
 
 
+def _mask_urls(
+    documents: Sequence[Document],
+    kept: npt.NDArray[np.int64],
+    places: npt.NDArray[np.int64],
+    light: Rows,
+    settings: CorpusSettings,
+) -> list[Document]:
+    """Return the documents with personal data in their addresses masked, and note how much there was."""
+    found = list(documents)
+    for number in kept.tolist():
+        url = found[number].url
+        if url:
+            shown, counts = masked(url, settings.personal)
+            if counts:
+                found[number] = replace(found[number], url=shown)
+                _note_masked(light, places[number], counts)
+    return found
+
+
 def _note_masked(light: Rows, place: int, counts: Mapping[str, int]) -> None:
     for kind, count in counts.items():
-        light["masked"][place, KINDS.index(kind)] = min(count, 65_535)
+        column = KINDS.index(kind)
+        light["masked"][place, column] = min(int(light["masked"][place, column]) + count, 65_535)
 
 
 def _meet(

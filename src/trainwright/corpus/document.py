@@ -27,3 +27,8 @@ class Document:
     def where(self) -> str:
         """`news.jsonl line 17`."""
         return f"{self.source} {self.position}" if self.position else self.source
+
+
+def whole_characters(text: str) -> str:
+    """Return a text that UTF-8 can hold: halves of characters, and bytes of file names, become `\\ud800`."""
+    return text if text.isascii() else text.encode(errors="backslashreplace").decode()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 from trainwright.data.text_file import text_encoding
@@ -11,6 +12,15 @@ from trainwright.foundation.errors import DataError
 HEAD = 1 << 20
 _UTF8_SHARE = 0.9
 """Of the bytes beyond ASCII in a UTF-8 file with a few broken ones nearly all are whole characters."""
+
+
+def is_encoding(name: str) -> bool:
+    """Return whether Python has an encoding of texts of that name."""
+    try:
+        "a".encode(name)
+    except (LookupError, ValueError):  # there is none, it packs bytes, or its name holds a zero byte
+        return False
+    return True
 
 
 def encoding_of(head: bytes, *, name: str, asked: str | None) -> str:
@@ -26,8 +36,13 @@ def encoding_of(head: bytes, *, name: str, asked: str | None) -> str:
     Raises:
         DataError: this is no text, or not in the encoding that was asked for.
     """
-    if len(head) >= HEAD:
-        head = head[: head.rfind(b"\n") + 1 or len(head)]
+    heads = [head]
+    if len(head) >= HEAD and b"\0" in head:
+        cut = head[: len(head) // 4 * 4]
+        heads = [cut, cut[:-2]]  # UTF-16 and UTF-32; of a pair of UTF-16 the first half may be the last
+    elif len(head) >= HEAD:
+        heads = [head[: head.rfind(b"\n") + 1 or len(head)]]
+    head = heads[0]
     if (
         asked is None
         and b"\0" not in head
@@ -39,6 +54,14 @@ def encoding_of(head: bytes, *, name: str, asked: str | None) -> str:
         whole = len(head.decode(errors="ignore").encode()) - (len(head) - high)
         if whole >= _UTF8_SHARE * high:
             return "utf-8"
+    for shorter in heads[1:]:
+        with suppress(DataError):
+            return _told(head, name, asked)
+        head = shorter
+    return _told(head, name, asked)
+
+
+def _told(head: bytes, name: str, asked: str | None) -> str:
     with tempfile.NamedTemporaryFile() as file:
         file.write(head)
         file.flush()

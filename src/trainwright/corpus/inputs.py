@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from trainwright.corpus.document import whole_characters
 from trainwright.corpus.reader import READERS, SLICE_BYTES, Slice, kind_of
-from trainwright.corpus.streams import is_compressed
+from trainwright.corpus.streams import cannot_be_read, inner_suffix, is_compressed
 from trainwright.data.locate import locate
 from trainwright.data.remote import fetch
 from trainwright.data.urls import public_name
@@ -53,25 +54,36 @@ def find(sources: Sequence[str], base: Path, *, skip: Path | None = None) -> Inp
     found = Inputs()
     left_out = None if skip is None else skip.resolve()
     for source in sources:
-        for path, name, chosen in _files(source, base):
+        for path, called, chosen in _files(source, base, found.wrong):
             if left_out is not None and path.resolve().is_relative_to(left_out):
                 continue
+            name = whole_characters(called)
             try:
                 kind = kind_of(path, name)
                 if kind is None:
                     if chosen:
                         found.wrong.append(str(_unknown(name)))
-                    found.others[path.suffix.lower()] += 1
+                    found.others[whole_characters(_ending(path))] += 1
                     continue
-                found.slices.extend(READERS[kind].slices(path, name, kind))
+                slices = READERS[kind].slices(path, name, kind)
+                state = path.stat()
             except DataError as error:
                 found.wrong.append(str(error))
                 continue
-            state = path.stat()
+            except OSError as error:
+                found.wrong.append(str(cannot_be_read(name, error)))
+                continue
+            found.slices.extend(slices)
             found.files.append((name, state.st_size, state.st_mtime_ns))
     if not found.slices:
         _refuse(found, sources)
     return found
+
+
+def _ending(path: Path) -> str:
+    """Return the ending of a file, with that below compression: `.csv.gz`."""
+    inner = inner_suffix(path) if is_compressed(path) else ""
+    return inner + path.suffix.lower()
 
 
 def _unknown(name: str) -> DataError:
@@ -110,10 +122,10 @@ def pieces_of(slices: Sequence[Slice]) -> list[list[Slice]]:
     return pieces
 
 
-def _files(source: str, base: Path) -> Iterator[tuple[Path, str, bool]]:
+def _files(source: str, base: Path, wrong: list[str]) -> Iterator[tuple[Path, str, bool]]:
     """Yield path and name of each file, and whether it was named itself and not only its folder."""
     if "://" in source:
-        yield from _below(fetch(source), public_name(source))
+        yield from _below(fetch(source), public_name(source), wrong)
         return
     path = base / Path(source).expanduser()
     if not path.exists() and glob.has_magic(source):
@@ -122,13 +134,13 @@ def _files(source: str, base: Path) -> Iterator[tuple[Path, str, bool]]:
             raise DataError("no file is called so", where=source, fix="check the pattern")
         for match in matches:
             if Path(match).is_file():
-                yield from _below(Path(match), os.path.relpath(match, base))
+                yield from _below(Path(match), os.path.relpath(match, base), wrong)
         return
     if path.is_dir() or (path.is_file() and _is_stream(path)):
-        yield from _below(path, source)
+        yield from _below(path, source, wrong)
         return
     for place in locate(source, base):
-        yield from _below(place.path, place.name)
+        yield from _below(place.path, place.name, wrong)
 
 
 def _is_stream(path: Path) -> bool:
@@ -136,11 +148,18 @@ def _is_stream(path: Path) -> bool:
     return is_compressed(path) and Path(path.stem).suffix.lower() not in _TAR_STEMS
 
 
-def _below(path: Path, name: str) -> Iterator[tuple[Path, str, bool]]:
+def _below(path: Path, name: str, wrong: list[str]) -> Iterator[tuple[Path, str, bool]]:
+    """Yield a file, or those of a folder; of folders that cannot be read a sentence goes to `wrong`."""
+
+    def refused(error: OSError) -> None:
+        inner = Path(os.fsdecode(error.filename or path)).relative_to(path).as_posix()
+        where = whole_characters(name if inner == "." else f"{name.rstrip('/')}/{inner}")
+        wrong.append(str(DataError("the folder cannot be read", where=where, fix="check its permissions")))
+
     if not path.is_dir():
         yield path, name, True
         return
-    for folder, folders, files in os.walk(path):
+    for folder, folders, files in os.walk(path, onerror=refused):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
         for file in sorted(files):
             inner = Path(folder) / file

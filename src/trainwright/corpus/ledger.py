@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainwright.corpus.document import whole_characters
 from trainwright.corpus.personal import KINDS, masked
 
 SAMPLES = 5
@@ -53,11 +54,18 @@ class Ledger:
         self.sample(f"{step}.{reason}", where, text)
 
     def sample(self, name: str, where: str, text: str, **more: str) -> None:
-        """Keep a sample while there is room; what is personal in it is masked, whatever the settings."""
+        """Keep a sample while there is room; what is personal in its texts is masked, whatever the settings.
+
+        Args:
+            name: "step.reason".
+            where: where the text is.
+            text: the text.
+            more: further texts, as the one that it is a double of.
+        """
         samples = self.samples.setdefault(name, [])
         if len(samples) < SAMPLES:
-            shown, _ = masked(text[: 2 * SAMPLE_CHARACTERS], KINDS)
-            samples.append({"where": where, "text": shown[:SAMPLE_CHARACTERS], **more})
+            shown = {"text": _shown(text), **{key: _shown(value) for key, value in more.items()}}
+            samples.append({"where": whole_characters(where), **shown})
 
     def note(self, name: str, number: int = 1) -> None:
         """Count something that changed a document, or a part of one that was passed over."""
@@ -68,7 +76,7 @@ class Ledger:
         """Name a file that could not be read, or not to its end."""
         self.num_files += 1
         if len(self.files) < MOST_SENTENCES:
-            self.files.append(sentence)
+            self.files.append(whole_characters(sentence))
 
     def add(self, other: Ledger) -> None:
         """Add the counts of what comes behind."""
@@ -100,3 +108,8 @@ class Ledger:
     def from_json(cls, value: Mapping[str, Any]) -> Ledger:
         """Take back what `to_json` gave."""
         return cls(**value)
+
+
+def _shown(text: str) -> str:
+    shown, _ = masked(whole_characters(text[: 2 * SAMPLE_CHARACTERS]), KINDS)
+    return shown[:SAMPLE_CHARACTERS]

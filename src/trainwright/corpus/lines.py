@@ -22,7 +22,8 @@ def _codes(signs: str) -> npt.NDArray[np.uint32]:
     return np.array([int.from_bytes(sign.encode()[-3:], "big") for sign in signs], dtype=np.uint32)
 
 
-_TERMINAL = _codes(".!?\"'”’。！？…」』）)；;")
+_TERMINAL = _codes(".!?\"'”’“»«›‹。！？…」』）)；;।॥۔؟؛།༎။។៕։՜՞።")
+"""Latin, Chinese, Hindi (। ॥), Urdu and Arabic (۔ ؟ ؛), Tibetan, Burmese, Khmer, Armenian, Amharic."""
 _ELLIPSES = _codes("…")
 _CODE_ENDS = _codes("{};)")
 _BULLETS = _codes("-*•‣●◦▪·")
@@ -65,8 +66,9 @@ class Lines:
 
     @cached_property
     def _last(self) -> npt.NDArray[np.uint32]:
-        last = self._byte(1)
-        return np.where(last < 128, last, (self._byte(3) << 16) | (self._byte(2) << 8) | last)
+        last, before = self._byte(1), self._byte(2)
+        pair = (before << 8) | last
+        return np.where(last < 128, last, np.where(before >= 0xC0, pair, (self._byte(3) << 16) | pair))
 
     @cached_property
     def terminal(self) -> Flags:

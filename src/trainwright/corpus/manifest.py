@@ -16,7 +16,7 @@ from trainwright.foundation.errors import DataError
 from trainwright.foundation.hashing import json_hash
 
 _MOST_NAMES = 1_000
-_STEPS = ("read", "language", "quality", "duplicates", "contamination")
+_STEPS = ("read", "language", "quality", "contamination", "duplicates")
 
 
 def manifest_of(work: Work) -> dict[str, Any]:
@@ -45,7 +45,7 @@ def manifest_of(work: Work) -> dict[str, Any]:
             for name, threshold in work.settings.thresholds.items()
         },
         "sources": plan["sources"],
-        "num_files": len(plan["files"]),
+        "num_files": plan["num_files"],
         "read": _counted(ledger.read),
         "kept": {
             "documents": sum(shard["rows"] for shard in shards),
@@ -63,7 +63,7 @@ def manifest_of(work: Work) -> dict[str, Any]:
         "languages": dict(sorted(languages.items())),
         "evaluation_sets": plan["evaluation_sets"],
         "files_of_other_kinds": plan["others"],
-        "num_files_set_aside": len(plan["wrong"]) + ledger.num_files,
+        "num_files_set_aside": plan["num_wrong"] + ledger.num_files,
         "files_set_aside": wrong[:_MOST_NAMES],
         "samples": dict(sorted(ledger.samples.items())),
         "shards": shards,

@@ -27,6 +27,9 @@ STOP_WORDS = ("the", "be", "to", "of", "and", "that", "have", "with")
 CHARACTERS_PER_WORD = 1.5
 """Of Chinese and Japanese: so that "50 words" means about as much text."""
 
+JOINED_CHARACTERS_PER_WORD = 5
+"""Of Thai and other scripts without spaces, with their marks."""
+
 _AGAIN = 1 / 200
 """Where fewer n-grams come again, they cannot cover a tenth of the text."""
 
@@ -61,9 +64,31 @@ class Measures:
 
     @cached_property
     def words(self) -> Numbers:
-        """Words between spaces; of Chinese and Japanese, characters in two thirds of a word."""
+        """Words between spaces; of scripts without spaces, characters by those of a word."""
         spaced = self.lines.words.astype(np.float64)
-        return np.where(self.tokens.cjk, self.tokens.counts / CHARACTERS_PER_WORD, spaced)
+        unspaced = np.where(self.joined, self.tokens.characters / JOINED_CHARACTERS_PER_WORD, spaced)
+        return np.where(self.tokens.cjk, self.tokens.counts / CHARACTERS_PER_WORD, unspaced)
+
+    @cached_property
+    def joined(self) -> Flags:
+        """Whether a text is mostly Thai, Lao, Tibetan, Burmese or Khmer: words without spaces between."""
+        data, codes = self.tokens.data, self.tokens.codes
+        if b"\xe0" not in data and b"\xe1" not in data:
+            return np.zeros(self.tokens.num_texts, dtype=bool)
+        second = np.append(codes[1:], np.uint8(0))
+        thai_to_tibetan = (codes == 0xE0) & (second >= 0xB8)
+        burmese = (codes == 0xE1) & (second >= 0x80) & (second <= 0x82)
+        khmer = (codes == 0xE1) & ((second == 0x9E) | (second == 0x9F))
+        found = self._counted(np.flatnonzero(thai_to_tibetan | burmese | khmer))
+        return np.asarray(2 * found > self.tokens.characters)
+
+    @cached_property
+    def line_length(self) -> Numbers:
+        """Mean bytes of a line that is not blank."""
+        sizes = np.bincount(
+            self.lines.text, weights=self.lines.ends - self.lines.starts, minlength=self.tokens.num_texts
+        )
+        return _share(sizes, self.lines.count)
 
     @cached_property
     def word_length(self) -> Numbers:
@@ -187,7 +212,7 @@ class Measures:
         return (most > 1) & (most * 30 >= self.tokens.counts)
 
     def repeated_grams(self, size: int) -> Numbers:
-        """Return the share of each text that n-grams cover which come more than once in it.
+        """Return the share of each text that n-grams cover which came before in it.
 
         Longer n-grams cover no more than 5-grams do, and are looked for only where these cover a twentieth.
         """
@@ -207,10 +232,7 @@ class Measures:
                 continue
             owner = self.tokens.text_of[begins]
             order, same = _sorted(owner, hashes)
-            again = np.zeros(len(order) + 1, dtype=bool)
-            again[1:-1] |= same
-            again[:-2] |= same
-            repeats = np.sort(begins[order][again[:-1]])
+            repeats = np.sort(begins[order][1:][same])  # the first of each stays out
             if not len(repeats):
                 continue
             # Stretches overlap: each token counts once, with the space behind it.

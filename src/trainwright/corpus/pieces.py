@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trainwright.corpus.batch import Cleaned, clean
 from trainwright.corpus.contamination import Contamination
-from trainwright.corpus.document import Document
+from trainwright.corpus.document import Document, whole_characters
 from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.minhash import MOST_TEXTS
 from trainwright.corpus.reader import READERS, Slice
 from trainwright.corpus.readers.text import cut_at
 from trainwright.corpus.settings import CorpusSettings
-from trainwright.foundation.errors import DataError
+from trainwright.corpus.streams import cannot_be_read
+from trainwright.foundation.errors import DataError, UserError
 from trainwright.foundation.paths import whole_folder, write_json
 
 if TYPE_CHECKING:
@@ -31,6 +32,13 @@ assert _BATCH_TEXTS <= MOST_TEXTS
 Report = Callable[[int, int], None]
 """Told of documents and bytes that were read."""
 
+At = Callable[[int], None]
+"""Told the number of the slice that is read."""
+
+
+def nowhere(number: int) -> None:
+    """Tell nobody which slice is read."""
+
 
 def make_piece(
     folder: Path,
@@ -39,6 +47,8 @@ def make_piece(
     *,
     contamination: Contamination | None,
     report: Report,
+    crashed: Collection[int] = (),
+    at: At = nowhere,
 ) -> None:
     """Read and clean a piece of the sources.
 
@@ -48,6 +58,8 @@ def make_piece(
         settings: what to do.
         contamination: n-grams of evaluation sets.
         report: told how it goes on.
+        crashed: numbers of the slices that are set aside, for their readers killed the process.
+        at: told the number of the slice that comes now.
 
     Raises:
         UserError: a package that is needed is not installed, or the disk is full.
@@ -63,7 +75,9 @@ def make_piece(
             (scratch / LIGHT_FILE).open("wb") as light,
             (scratch / HEAVY_FILE).open("wb") as heavy,
         ):
-            for batch in _batches(_documents(slices, settings, ledger, report), report):
+            for batch in _batches(
+                _documents(slices, settings, ledger, report=report, crashed=crashed, at=at), report
+            ):
                 cleaned = clean(batch, settings, contamination=contamination, ledger=ledger)
                 if cleaned.texts:
                     writer.write_table(_table(cleaned))
@@ -89,10 +103,10 @@ def _table(cleaned: Cleaned) -> pa.Table:
     columns = (
         pa.array(cleaned.texts, pa.large_binary()).cast(pa.large_string()),
         [_id(document) for document in cleaned.documents],
-        [document.source for document in cleaned.documents],
+        [whole_characters(document.source) for document in cleaned.documents],
         [document.position for document in cleaned.documents],
         [document.kind for document in cleaned.documents],
-        [document.url for document in cleaned.documents],
+        [document.url and whole_characters(document.url) for document in cleaned.documents],
         cleaned.languages,
         cleaned.light["characters"].astype("int64"),
     )
@@ -113,14 +127,29 @@ def _id(document: Document) -> str:
 
 
 def _documents(
-    slices: Sequence[Slice], settings: CorpusSettings, ledger: Ledger, report: Report
+    slices: Sequence[Slice],
+    settings: CorpusSettings,
+    ledger: Ledger,
+    *,
+    report: Report,
+    crashed: Collection[int],
+    at: At,
 ) -> Iterator[Document]:
-    for part in slices:
+    for number, part in enumerate(slices):
+        at(number)
+        if number in crashed:
+            what = "the process that read this file crashed twice"
+            ledger.set_aside(str(DataError(what, where=part.name, fix="leave it out")))
+            continue
         try:
             for document in READERS[part.kind].read(part, settings.asked, ledger):
                 yield from _cut(document, settings.document_characters, ledger)
         except DataError as error:
             ledger.set_aside(str(error))
+        except (UserError, MemoryError):
+            raise
+        except Exception as error:  # a damaged file ends in whatever its parts are read by
+            ledger.set_aside(str(cannot_be_read(part.name, error)))
         report(0, part.num_bytes)
 
 
@@ -129,13 +158,15 @@ def _cut(document: Document, most: int, ledger: Ledger) -> Iterator[Document]:
     if len(document.text) <= most:
         yield document
         return
-    rest, number = document.text, 0
-    while rest:
-        place = len(rest) if len(rest) <= most else cut_at(rest, most)
+    text, begin, number = document.text, 0, 0
+    while begin < len(text):
+        end = len(text) if len(text) - begin <= most else cut_at(text, most, begin=begin)
         number += 1
         position = f"{document.position} part {number}".strip()
-        yield replace(document, text=rest[:place], position=position)
-        rest = rest[place:].lstrip("\n")
+        yield replace(document, text=text[begin:end], position=position)
+        begin = end
+        while text.startswith("\n", begin):
+            begin += 1
     ledger.note("parts of long documents", number)
 
 

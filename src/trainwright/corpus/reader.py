@@ -93,7 +93,8 @@ def kind_of(path: Path, name: str) -> str | None:
     """
     suffix = inner_suffix(path)
     by_name = next((word for word, reader in READERS.items() if suffix in reader.suffixes), None)
-    if by_name is None and suffix and not is_compressed(path):
+    # `dump.2024.gz` says nothing about what is in it.
+    if by_name is None and suffix and not (is_compressed(path) and suffix[1:].isdigit()):
         head = head_of(path, name, HEAD_BYTES)
         return next((word for word, reader in READERS.items() if reader.told_by(head)), None)
     head = head_of(path, name, HEAD_BYTES)

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import cache
+
+import numpy as np
+import numpy.typing as npt
 
 from trainwright.corpus.extras import extra
 from trainwright.corpus.ledger import Ledger
+from trainwright.corpus.tokens import runs
 
 _CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\u200b\u2060]")
 _CONTROL_BYTES = bytes([*range(9), 11, 12, *range(14, 32), 127])
@@ -17,6 +22,36 @@ _MOJIBAKE = re.compile(rb"\xc3[\x82-\xb4](?:[\xc2\xc3\xc5\xc6\xcb]|\xe2[\x80-\x8
 
 Asking ftfy takes half a microsecond for each character, and nearly all texts are innocent.
 """
+
+
+_MOST_MARKS = 30
+
+
+@cache
+def _marks() -> npt.NDArray[np.bool_]:
+    """Return whether each character is a mark that others are sorted around."""
+    return np.array([unicodedata.combining(chr(code)) > 0 for code in range(0x1E94C)])
+
+
+def _with_short_runs(text: str) -> str:
+    """Return a text with U+034F behind each 30 marks in a row (UAX #15, Stream-Safe Text Format).
+
+    Sorting a run of marks takes time by the square of its length.
+    """
+    codes = np.frombuffer(text.encode("utf-32-le"), dtype=np.uint32)
+    flags = np.append(_marks()[np.minimum(codes, len(_marks()) - 1)], [False])
+    begins, ends = runs(flags)
+    long = ends - begins > _MOST_MARKS
+    if not long.any():
+        return text
+    pieces, behind = [], 0
+    for begin, end in zip(begins[long].tolist(), ends[long].tolist(), strict=True):
+        pieces.append(text[behind:begin])
+        pieces += [
+            text[at : at + _MOST_MARKS] + "\u034f" for at in range(begin, end - _MOST_MARKS, _MOST_MARKS)
+        ]
+        behind = begin + (end - begin - 1) // _MOST_MARKS * _MOST_MARKS
+    return "".join([*pieces, text[behind:]])
 
 
 def repaired(text: str, ledger: Ledger) -> bytes:
@@ -46,6 +81,7 @@ def repaired(text: str, ledger: Ledger) -> bytes:
             if mended != text:
                 ledger.note("texts with broken characters mended")
                 text = mended
+    text = _with_short_runs(text)
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)
         ledger.note("texts brought to one form of characters (NFC)")

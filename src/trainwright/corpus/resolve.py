@@ -55,8 +55,12 @@ def _fates(
     number = sum(map(len, light))
     fate = np.full(number, _KEPT, dtype=np.uint8)
     first = np.arange(number)
+    if settings.contaminated == "drop" and number:
+        # Before doubles: one that is clean must not leave as a double of what leaves itself.
+        fate[np.concatenate([part["set"] for part in light]) > 0] = _CONTAMINATED
     if settings.exact_duplicates and number:
-        first = exact_firsts(np.concatenate([part["exact"] for part in light]))
+        alive = np.flatnonzero(fate == _KEPT)
+        first[alive] = alive[exact_firsts(np.concatenate([part["exact"] for part in light])[alive])]
         fate[first < np.arange(number)] = _EXACT
     if settings.near_duplicates is not None and number:
         alive = (fate == _KEPT) & np.concatenate([part["signed"] for part in light])
@@ -65,9 +69,6 @@ def _fates(
         double = near < np.arange(number)
         fate[double & (fate == _KEPT)] = _NEAR
         first = np.where(double, near, first)
-    if settings.contaminated == "drop" and number:
-        met = np.concatenate([part["set"] for part in light]) > 0
-        fate[met & (fate == _KEPT)] = _CONTAMINATED
     empty = np.concatenate([part["bytes"] for part in light] or [np.zeros(0, np.uint32)]) == 0
     fate[empty & (fate == _KEPT)] = _CONTAMINATED  # all of it was cut out
     return fate, first
@@ -102,7 +103,7 @@ def _count(
         for document in np.flatnonzero(fate == code)[:SAMPLES]:
             where, text = _document(pieces, offsets, int(document))
             kept_where, kept_text = _document(pieces, offsets, int(first[document]))
-            ledger.sample(name, where, text, like=kept_where, like_text=kept_text[:300])
+            ledger.sample(name, where, text, like=kept_where, like_text=kept_text)
     sets_of = np.concatenate([part["set"] for part in light] or [np.zeros(0, np.uint8)])
     for number, name in enumerate(sets, start=1):
         for document in np.flatnonzero((fate == _CONTAMINATED) & (sets_of == number))[:SAMPLES]:

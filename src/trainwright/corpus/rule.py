@@ -34,6 +34,7 @@ class Rule:
         source: where the rule comes from.
         about: what leaves, as a clause.
         applies: the texts that it may speak of.
+        gentle_applies: those that it may speak of in the gentle quality, where they are fewer.
     """
 
     measure: Callable[[Measures], Any]
@@ -43,10 +44,12 @@ class Rule:
     source: str
     about: str
     applies: Callable[[Measures], Flags] = lambda measures: np.ones(measures.tokens.num_texts, dtype=bool)
+    gentle_applies: Callable[[Measures], Flags] | None = None
 
-    def fires(self, measures: Measures, threshold: float) -> Flags:
+    def fires(self, measures: Measures, threshold: float, *, gentle: bool = False) -> Flags:
         """Return the texts that leave."""
-        applies = self.applies(measures)
+        looks_at = self.gentle_applies if gentle and self.gentle_applies is not None else self.applies
+        applies = looks_at(measures)
         if not applies.any():
             return applies
         measured = self.measure(measures)
@@ -74,7 +77,7 @@ def is_long_english(measures: Measures) -> Flags:
 
 def has_spaces(measures: Measures) -> Flags:
     """Return the texts of languages that put spaces between words."""
-    return ~measures.tokens.cjk
+    return ~measures.tokens.cjk & ~measures.joined
 
 
 def is_prose(measures: Measures) -> Flags:
@@ -106,12 +109,14 @@ def thresholds(quality: str, changed: Mapping[str, float | None]) -> dict[str, f
     return found
 
 
-def judge(measures: Measures, limits: Mapping[str, float]) -> tuple[npt.NDArray[np.int64], dict[str, Flags]]:
+def judge(
+    measures: Measures, limits: Mapping[str, float], *, gentle: bool
+) -> tuple[npt.NDArray[np.int64], dict[str, Flags]]:
     """Return the first rule that speaks against each text, as a number in `limits`, -1 for none; and all."""
     first = np.full(measures.tokens.num_texts, -1, dtype=np.int64)
     fired: dict[str, Flags] = {}
     for number, (name, threshold) in enumerate(limits.items()):
-        flags = RULES[name].fires(measures, threshold)
+        flags = RULES[name].fires(measures, threshold, gentle=gentle)
         if flags.any():
             fired[name] = flags
             first[flags & (first < 0)] = number

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from trainwright.corpus.encodings import is_encoding
 from trainwright.corpus.personal import KINDS
 from trainwright.corpus.reader import Asked
 from trainwright.corpus.rule import thresholds
@@ -76,6 +77,11 @@ class CorpusSettings:
         if self.near_duplicates is not None and not 0.5 <= self.near_duplicates <= 1:
             raise UserError(
                 f"near_duplicates is {self.near_duplicates}", fix="give a similarity from 0.5 to 1, or off"
+            )
+        if self.encoding is not None and not is_encoding(self.encoding):
+            raise UserError(
+                f"there is no encoding called '{self.encoding}'",
+                fix="give one such as utf-8, gb18030 or cp1252",
             )
         _ = self.thresholds
 

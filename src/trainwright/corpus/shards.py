@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -52,7 +53,8 @@ def make_shard(
 
     keep = np.load(resolved / KEEP, mmap_mode="r")
     path = output / shard_name(number)
-    scratch = marker.with_suffix(".parquet")  # on the same disk; whoever comes again writes over it
+    # On the same disk, and its own: a process whose parent was killed may still write for a moment.
+    scratch = marker.with_name(f".{marker.stem}.{secrets.token_hex(6)}.parquet")
     languages: Counter[str] = Counter()
     num_characters = 0
     with writing(path):

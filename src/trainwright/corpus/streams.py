@@ -93,11 +93,7 @@ class Stream(io.RawIOBase):
             return self._end(error)  # bz2, gzip and zstd report damage so
         self._given += len(block)
         if self._bounded and self._is_bomb():
-            self._damage = DataError(
-                f"the file looks like a zip bomb: it unpacks to more than {MAX_RATIO} times its size",
-                where=self._name,
-                fix="unpack it yourself if you trust it",
-            )
+            self._damage = bomb(self._name)
             return 0
         buffer[: len(block)] = block
         return len(block)
@@ -127,6 +123,29 @@ class Stream(io.RawIOBase):
         """Close the file."""
         self._file.close()
         super().close()
+
+
+def bomb(name: str) -> DataError:
+    """Return the sentence for a file that unpacks to far more than it is."""
+    return DataError(
+        f"the file looks like a zip bomb: it unpacks to more than {MAX_RATIO} times its size",
+        where=name,
+        fix="unpack it yourself if you trust it",
+    )
+
+
+def cannot_be_read(name: str, error: Exception) -> DataError:
+    """Return the sentence for a file that ends in an error of the disk, or of what reads it.
+
+    Args:
+        name: what messages call the file.
+        error: what it ended in; its text may name paths of this machine, and is left out.
+    """
+    if isinstance(error, PermissionError):
+        return DataError("the file cannot be read", where=name, fix="check its permissions")
+    why = error.strerror if isinstance(error, OSError) else None
+    why = why or type(error).__name__
+    return DataError(f"the file cannot be read to its end ({why})", where=name, fix="leave it out or mend it")
 
 
 @contextmanager

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import shutil
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from trainwright.corpus.contamination import Contamination
-from trainwright.corpus.pieces import Report, make_piece
+from trainwright.corpus.pieces import At, Report, make_piece, nowhere
 from trainwright.corpus.reader import Slice
 from trainwright.corpus.resolve import PLAN as SHARDS
 from trainwright.corpus.settings import CorpusSettings
-from trainwright.corpus.shards import make_shard
+from trainwright.corpus.shards import make_shard, read_marker
+from trainwright.foundation.paths import write_atomic
 
 NAME = ".work"
-_PLAN, _CONTAMINATION = "plan.json", "contamination.npz"
+_PLAN, _PIECES, _CONTAMINATION = "plan.json", "pieces.jsonl", "contamination.npz"
 
 
 @dataclass(frozen=True)
@@ -41,6 +45,14 @@ class Work:
         """Whether there is a plan."""
         return (self.path / _PLAN).exists()
 
+    @property
+    def is_rest(self) -> bool:
+        """Whether this is a folder of work without a plan, and nothing else is in it."""
+        ours = {"pieces", "shards", "resolved", _PIECES, _CONTAMINATION}
+        return self.path.is_dir() and all(
+            path.name in ours or path.name.startswith(".") for path in self.path.iterdir()
+        )
+
     @cached_property
     def settings(self) -> CorpusSettings:
         """What the corpus is made with."""
@@ -49,8 +61,7 @@ class Work:
     @cached_property
     def contamination(self) -> Contamination | None:
         """n-grams of evaluation sets; None without."""
-        path = self.path / _CONTAMINATION
-        return Contamination.load(path) if path.exists() else None
+        return Contamination.load(self.contamination_path) if self.plan["evaluation_sets"] else None
 
     @property
     def contamination_path(self) -> Path:
@@ -88,10 +99,48 @@ class Work:
 
     def shards_left(self) -> list[int]:
         """Return the shards that are still to be written."""
-        return [number for number in range(len(self.shards)) if not self.marker(number).exists()]
+        return [number for number in range(len(self.shards)) if not self._is_whole(number)]
 
-    def do(self, task: str, number: int, report: Report) -> None:
+    def _is_whole(self, number: int) -> bool:
+        with suppress(FileNotFoundError):
+            shard = read_marker(self.marker(number))
+            return bool((self.path.parent / shard["file"]).stat().st_size == shard["bytes"])
+        return False
+
+    def remove_scratch(self) -> None:
+        """Remove what processes that were killed have left half made."""
+        for kind in ("", "pieces", "shards"):
+            for scratch in (self.path / kind).glob(".*"):
+                if scratch.is_dir():
+                    shutil.rmtree(scratch, ignore_errors=True)
+                else:
+                    scratch.unlink(missing_ok=True)
+
+    def write_pieces(self, pieces: Sequence[Sequence[Slice]]) -> list[tuple[int, int]]:
+        """Write what each piece is made of, a line each; return where each line begins, and bytes to read."""
+        lines = [_line(piece) for piece in pieces]
+        begins = accumulate(map(len, lines), initial=0)
+        write_atomic(self.path / _PIECES, b"".join(lines))
+        sizes = [sum(part.num_bytes for part in piece) for piece in pieces]
+        return list(zip(begins, sizes, strict=False))
+
+    def slices(self, number: int) -> list[Slice]:
+        """Return what a piece is made of: no process holds the names of all files."""
+        with (self.path / _PIECES).open("rb") as stream:
+            stream.seek(self.plan["pieces"][number][0])
+            return [Slice(Path(path), *rest) for path, *rest in json.loads(stream.readline())]
+
+    def do(
+        self, task: str, number: int, report: Report, *, crashed: Collection[int] = (), at: At = nowhere
+    ) -> None:
         """Make a piece or a shard.
+
+        Args:
+            task: "piece" or "shard".
+            number: which of them.
+            report: told of documents and bytes as they are done.
+            crashed: slices of a piece that are set aside, for their readers killed the process.
+            at: told which slice of a piece comes now.
 
         Raises:
             UserError: the sources or the disk do not allow it.
@@ -99,10 +148,12 @@ class Work:
         if task == "piece":
             make_piece(
                 self.pieces[number],
-                slices_of(self.plan["pieces"][number]),
+                self.slices(number),
                 self.settings,
                 contamination=self.contamination,
                 report=report,
+                crashed=crashed,
+                at=at,
             )
             return
         make_shard(
@@ -116,11 +167,7 @@ class Work:
         )
 
 
-def as_json(slices: Sequence[Slice]) -> list[list[Any]]:
-    """Return slices as JSON-able values."""
-    return [[str(part.path), part.name, part.kind, part.start, part.end, part.num_bytes] for part in slices]
-
-
-def slices_of(values: Sequence[Sequence[Any]]) -> list[Slice]:
-    """Take back what `as_json` gave."""
-    return [Slice(Path(path), *rest) for path, *rest in values]
+def _line(slices: Sequence[Slice]) -> bytes:
+    # In ASCII: paths may hold bytes that are not UTF-8.
+    values = [[str(part.path), part.name, part.kind, part.start, part.end, part.num_bytes] for part in slices]
+    return json.dumps(values).encode() + b"\n"

@@ -11,6 +11,7 @@ import os
 import queue
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from trainwright.foundation.errors import UserError
 
 def main() -> None:
     """Do what comes in."""
+    say = _speaker()
     work = Work(Path(sys.argv[1]))
     tasks: queue.Queue[dict[str, Any]] = queue.Queue()
     threading.Thread(target=_listen, args=(tasks,), daemon=True).start()
@@ -27,13 +29,17 @@ def main() -> None:
         task = tasks.get()
         try:
             work.do(
-                task["task"], task["number"], lambda documents, num_bytes: _say(read=[documents, num_bytes])
+                task["task"],
+                task["number"],
+                lambda documents, num_bytes: say(read=[documents, num_bytes]),
+                crashed=task["crashed"],
+                at=lambda number: say(at=number),
             )
-            _say(done=task["number"])
+            say(done=task["number"])
         except UserError as error:
-            _say(wrong=[error.what, error.where, error.fix])
+            say(wrong=[error.what, error.where, error.fix])
         except MemoryError:
-            _say(wrong=["the machine ran out of memory", None, "use fewer workers"])
+            say(wrong=["the machine ran out of memory", None, "use fewer workers"])
 
 
 def _listen(tasks: queue.Queue[dict[str, Any]]) -> None:
@@ -42,9 +48,16 @@ def _listen(tasks: queue.Queue[dict[str, Any]]) -> None:
     os._exit(0)
 
 
-def _say(**what: Any) -> None:
-    sys.stdout.write(json.dumps(what) + "\n")
-    sys.stdout.flush()
+def _speaker() -> Callable[..., None]:
+    """Return what talks to the parent; whatever any library prints goes to standard error from now on."""
+    said = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(2, 1)
+
+    def say(**what: Any) -> None:
+        said.write(json.dumps(what) + "\n")
+        said.flush()
+
+    return say
 
 
 if __name__ == "__main__":

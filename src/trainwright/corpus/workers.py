@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import queue
+import signal
 import subprocess
 import sys
 import threading
+from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +19,16 @@ from trainwright.corpus.pieces import Report
 from trainwright.corpus.work import Work
 from trainwright.foundation.errors import TrainwrightError, UserError
 
+_CRASHES = {
+    -number for number in (signal.SIGSEGV, signal.SIGBUS, signal.SIGABRT, signal.SIGFPE, signal.SIGILL)
+}
+"""How a process ends that a library crashes; for lack of memory it is killed otherwise."""
+
 
 def do_all(work: Work, task: str, numbers: Sequence[int], *, workers: int, report: Report) -> None:
     """Make pieces or shards; in this process where one worker is enough.
+
+    A piece in which a process crashes is made again; the file that it crashes at twice is set aside.
 
     Args:
         work: the folder of work.
@@ -34,14 +44,20 @@ def do_all(work: Work, task: str, numbers: Sequence[int], *, workers: int, repor
         for number in numbers:
             work.do(task, number, report)
         return
-    waiting: queue.SimpleQueue[int] = queue.SimpleQueue()
+    waiting: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
     for number in numbers:
-        waiting.put(number)
+        waiting.put({"task": task, "number": number, "crashed": []})
     heard: queue.SimpleQueue[dict[str, Any]] = queue.SimpleQueue()
-    processes = [_start(work.path) for _ in range(min(workers, len(numbers)))]
+    processes: list[subprocess.Popen[str]] = []
+
+    def start() -> None:
+        processes.append(_start(work.path))
+        threading.Thread(target=_drive, args=(processes[-1], waiting, heard), daemon=True).start()
+
+    crashes: Counter[tuple[int, int]] = Counter()
     try:
-        for process in processes:
-            threading.Thread(target=_drive, args=(process, task, waiting, heard), daemon=True).start()
+        for _ in range(min(workers, len(numbers))):
+            start()
         done = 0
         while done < len(numbers):
             said = heard.get()
@@ -50,6 +66,13 @@ def do_all(work: Work, task: str, numbers: Sequence[int], *, workers: int, repor
             elif "wrong" in said:
                 what, where, fix = said["wrong"]
                 raise UserError(what, where=where, fix=fix)
+            elif said.get("died") in _CRASHES and "at" in said:
+                job, place = said["job"], said["at"]
+                crashes[job["number"], place] += 1
+                if crashes[job["number"], place] > 1:
+                    job["crashed"].append(place)
+                waiting.put(job)
+                start()
             elif "died" in said:
                 raise TrainwrightError(
                     f"a process that prepared texts ended with status {said['died']}; "
@@ -85,27 +108,32 @@ def _start(folder: Path) -> subprocess.Popen[str]:
 
 def _drive(
     process: subprocess.Popen[str],
-    task: str,
-    waiting: queue.SimpleQueue[int],
+    waiting: queue.SimpleQueue[dict[str, Any]],
     heard: queue.SimpleQueue[dict[str, Any]],
 ) -> None:
-    """Give a process one task after the other, and pass on what it says."""
+    """Give a process one task after the other, and pass on what it says; where it dies, what it was at."""
     assert process.stdin is not None
     assert process.stdout is not None
-    try:
+    place: dict[str, int] = {}
+    job: dict[str, Any] = {}
+    with suppress(BrokenPipeError, ValueError):
         while True:
-            number = waiting.get_nowait()
-            process.stdin.write(json.dumps({"task": task, "number": number}) + "\n")
+            try:
+                job, place = waiting.get_nowait(), {}
+            except queue.Empty:
+                return
+            process.stdin.write(json.dumps(job) + "\n")
             process.stdin.flush()
             for line in process.stdout:
                 said = json.loads(line)
+                if "at" in said:
+                    place = said
+                    continue
                 heard.put(said)
                 if "read" not in said:
                     break
             else:
-                heard.put({"died": process.wait()})
-                return
-    except queue.Empty:
-        return
-    except (BrokenPipeError, ValueError):
-        heard.put({"died": process.wait()})
+                break
+    if process.poll() is None:
+        process.kill()  # it said what nobody understands
+    heard.put({"died": process.wait(), "job": job, **place})

@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import trainwright
 from trainwright.corpus.contamination import MOST_SETS, learn
-from trainwright.corpus.document import Document
+from trainwright.corpus.document import Document, whole_characters
 from trainwright.corpus.inputs import find, pieces_of
-from trainwright.corpus.ledger import Ledger
+from trainwright.corpus.ledger import MOST_SENTENCES, Ledger
 from trainwright.corpus.reader import READERS, Asked, Slice
 from trainwright.corpus.settings import CorpusSettings
-from trainwright.corpus.work import Work, as_json
+from trainwright.corpus.work import Work
 from trainwright.data.urls import redacted
 from trainwright.foundation.errors import UserError
+from trainwright.foundation.hashing import json_hash
 from trainwright.foundation.paths import make_folder, write_json
 from trainwright.workshop.corpus_progress import CorpusProgress
 
@@ -37,7 +37,7 @@ def begin(
     base = Path()
     with progress.working("Looking for files"):
         found = find(sources, base, skip=work.path.parent)
-        sets = {redacted(name): find([name], base) for name in evaluation}
+        sets = {whole_characters(redacted(name)): find([name], base) for name in evaluation}
     if len(sets) > MOST_SETS:
         raise UserError(
             f"there are {len(sets)} evaluation sets", fix=f"give {MOST_SETS} at most: a folder counts as one"
@@ -45,14 +45,14 @@ def begin(
     asked = {
         "version": trainwright.__version__,
         "settings": settings.to_json(),
-        "sources": [redacted(source) for source in sources],
-        "files": [list(file) for file in found.files],
-        "evaluation": [[name, [list(file) for file in each.files]] for name, each in sets.items()],
+        "sources": [whole_characters(redacted(source)) for source in sources],
+        "num_files": len(found.files),
+        "files": json_hash(found.files),
+        "evaluation": [[name, json_hash(each.files)] for name, each in sets.items()],
     }
     if work.is_begun:
         _check_same(work, asked)
-        for scratch in (work.path / "pieces").glob(".*"):  # of processes that were killed
-            shutil.rmtree(scratch, ignore_errors=True)
+        work.remove_scratch()
         progress.say("Going on from what is there.")
         return
     told: dict[str, dict[str, int]] = {}
@@ -70,8 +70,9 @@ def begin(
         {
             **asked,
             "bytes": sum(part.num_bytes for part in found.slices),
-            "pieces": [as_json(piece) for piece in pieces_of(found.slices)],
-            "wrong": found.wrong,
+            "pieces": work.write_pieces(pieces_of(found.slices)),
+            "num_wrong": len(found.wrong),
+            "wrong": list(map(whole_characters, found.wrong[:MOST_SENTENCES])),
             "others": dict(sorted(found.others.items())),
             "evaluation_sets": [{"name": name, **told[name]} for name in sets],
         },

@@ -16,11 +16,13 @@ from trainwright.corpus.work import NAME, Work
 from trainwright.foundation.devices import num_cpus
 from trainwright.foundation.errors import DataError, UserError
 from trainwright.foundation.locks import locked
-from trainwright.foundation.paths import check_folder
+from trainwright.foundation.paths import check_folder, make_folder, writing
 from trainwright.workshop.corpus_plan import begin
 from trainwright.workshop.corpus_progress import CorpusProgress
 
 MANIFEST, REPORT = "manifest.json", "report.html"
+CLEARING = ".clearing"
+"""A folder that is there while an earlier corpus is removed: whoever finds it removes the rest first."""
 
 
 @dataclass(frozen=True)
@@ -97,17 +99,20 @@ def prepare(
         ),
         CorpusProgress(quiet=quiet) as progress,
     ):
-        if force:
+        if force or (folder / CLEARING).exists():
             _clear(folder)
         work = Work(folder / NAME)
+        if not work.is_begun:  # what it holds may be of other sources
+            _remove(work.path)
+        # A finished corpus is compared, too: its work was not tidied up, and the call may ask for another.
+        begin(work, given, list(map(str, decontaminate)), wanted, progress=progress)
         if not (folder / MANIFEST).exists():
-            begin(work, given, list(map(str, decontaminate)), wanted, progress=progress)
             try:
                 _make(work, folder, count, progress)
             except DataError:  # nothing could be read: there is nothing to go on from
-                _remove(folder / NAME)
+                _clear(folder)
                 raise
-        _remove(folder / NAME)
+        _tidy(work)
         made = Corpus(folder)
         progress.finished(made.manifest, folder / REPORT)
     return made
@@ -117,7 +122,7 @@ def _make(work: Work, folder: Path, workers: int, progress: CorpusProgress) -> N
     from trainwright.corpus.manifest import manifest_of
     from trainwright.corpus.resolve import resolve
     from trainwright.corpus.workers import do_all
-    from trainwright.foundation.paths import make_folder, write_json
+    from trainwright.foundation.paths import write_json
     from trainwright.reporting.corpus import write_corpus_report
 
     for name in ("pieces", "shards"):
@@ -140,9 +145,7 @@ def _make(work: Work, folder: Path, workers: int, progress: CorpusProgress) -> N
 
 def _bytes_done(work: Work) -> int:
     left = set(work.pieces_left())
-    return sum(
-        part[5] for number, piece in enumerate(work.plan["pieces"]) if number not in left for part in piece
-    )
+    return sum(num_bytes for number, (_, num_bytes) in enumerate(work.plan["pieces"]) if number not in left)
 
 
 def _check_output(folder: Path, force: bool) -> None:
@@ -150,13 +153,16 @@ def _check_output(folder: Path, force: bool) -> None:
     if not folder.exists():
         return
     check_folder(folder)
-    begun, finished = (folder / NAME).exists(), (folder / MANIFEST).exists()
+    if (folder / CLEARING).exists():
+        return
+    begun, finished = Work(folder / NAME).is_begun, (folder / MANIFEST).exists()
     if finished and not begun and not force:
         raise UserError(
             "this corpus is finished", where=str(folder), fix="name another folder with -o, or add --force"
         )
     if (
         not begun
+        and not Work(folder / NAME).is_rest
         and not (finished and _is_ours(folder))
         and any(path.name != ".lock" for path in folder.iterdir())
     ):
@@ -170,11 +176,26 @@ def _is_ours(folder: Path) -> bool:
 
 
 def _clear(folder: Path) -> None:
-    """Remove what an earlier call made, and nothing else."""
-    for path in (folder / MANIFEST, folder / REPORT, *folder.glob("part-*.parquet")):
-        path.unlink(missing_ok=True)
+    """Remove what an earlier call made, and nothing else; the next call goes on with it if this is killed."""
+    make_folder(folder / CLEARING)
+    with writing(folder):
+        for path in (folder / MANIFEST, folder / REPORT, *folder.glob("part-*.parquet")):
+            path.unlink(missing_ok=True)
     _remove(folder / NAME)
+    _remove(folder / CLEARING)
+
+
+def _tidy(work: Work) -> None:
+    """Remove the work of a finished corpus, the plan last: by it a call that comes again is compared."""
+    with writing(work.path):
+        for path in work.path.iterdir():
+            if path.is_dir():
+                shutil.rmtree(path)
+            elif path != work.plan_path:
+                path.unlink()
+    _remove(work.path)
 
 
 def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
+    with writing(folder), suppress(FileNotFoundError):
+        shutil.rmtree(folder)

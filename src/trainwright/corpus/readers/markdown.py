@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 
@@ -10,8 +9,6 @@ from trainwright.corpus.document import Document
 from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.reader import READERS, Asked, Reader, Slice
 from trainwright.corpus.readers.text import read_text
-
-_FRONT_MATTER = re.compile(r"---\s*\n.*?\n---\s*(?:\n|$)", re.DOTALL)
 
 
 def read_markdown(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
@@ -22,12 +19,26 @@ def read_markdown(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Documen
     """
     for number, document in enumerate(read_text(part, asked, ledger)):
         text = document.text
-        front = _FRONT_MATTER.match(text) if number == 0 else None
-        if front is not None:
+        front = _front_matter(text) if number == 0 else 0
+        if front:
             ledger.note("front matter of Markdown left out")
-            text = text[front.end() :]
+            text = text[front:]
         if text and not text.isspace():
             yield replace(document, text=text)
+
+
+def _front_matter(text: str) -> int:
+    """Return where what comes before the text ends: behind the second line of `---`, 0 without."""
+    begin = text.find("\n") + 1
+    if not begin or text[:begin].rstrip() != "---":
+        return 0
+    while (found := text.find("\n---", begin - 1)) >= 0:
+        end = text.find("\n", found + 1)
+        end = len(text) if end < 0 else end + 1
+        if text[found + 1 : end].rstrip() == "---":
+            return end
+        begin = end
+    return 0
 
 
 READERS.register("markdown")(Reader(read_markdown, (".md", ".markdown", ".mdx")))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,12 @@ from trainwright.corpus.columns import all_texts, as_text, text_column, url_of
 from trainwright.corpus.document import Document
 from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.reader import READERS, SLICE_BYTES, Asked, Reader, Slice, whole
+from trainwright.corpus.streams import bomb
+from trainwright.data.archive import MAX_RATIO, RATIO_FROM_BYTES
 from trainwright.foundation.errors import DataError
 
 _ROWS = 512
+_BATCH_BYTES = 4 << 20
 _LOOKED_AT = 100
 
 
@@ -34,13 +37,17 @@ def read_parquet(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document
 
 
 def _read(file: Any, part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
+    size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
+    if size > max(RATIO_FROM_BYTES, MAX_RATIO * part.path.stat().st_size):
+        raise bomb(part.name)
     columns = _text_columns(file)
     if asked.all_texts:
         column = ""
     else:
         if asked.text_column is not None:
             columns = file.schema_arrow.names
-        first = next(file.iter_batches(_LOOKED_AT, columns=columns), None) if columns else None
+        looked_at = min(_LOOKED_AT, _rows(file, range(file.num_row_groups)))
+        first = next(file.iter_batches(looked_at, columns=columns), None) if columns else None
         rows = first.to_pylist() if first is not None else []
         column = text_column(
             rows or [dict.fromkeys(file.schema_arrow.names)], asked=asked.text_column, name=part.name
@@ -48,15 +55,41 @@ def _read(file: Any, part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Docu
         columns = [column, *(name for name in ("url", "uri") if name in columns and name != column)]
     end = file.num_row_groups if part.end is None else part.end
     number = sum(file.metadata.row_group(group).num_rows for group in range(part.start))
-    for batch in file.iter_batches(_ROWS, row_groups=list(range(part.start, end)), columns=columns):
+    groups = list(range(part.start, end))
+    given, most = 0, max(RATIO_FROM_BYTES, MAX_RATIO * part.path.stat().st_size)
+    for batch in file.iter_batches(_rows(file, groups), row_groups=groups, columns=columns):
         for row in batch.to_pylist():
             texts = [as_text(row[column])] if column else list(all_texts(row))
             for text in texts:
                 if text:
+                    given += len(text)
+                    if given > most:
+                        raise bomb(part.name)
                     yield Document(text, part.name, f"row {number:,}", part.kind, url_of(row))
                 else:
                     ledger.leave("read", "no text", 0, where=f"{part.name} row {number:,}", text="")
             number += 1
+
+
+def _rows(file: Any, groups: Sequence[int]) -> int:
+    """Return how many rows are read at a time: they take about 4 MB, one where it is longer.
+
+    A text that stands in many rows is in the file once, in a dictionary, and takes its room in each.
+    """
+    largest = 1
+    for number in groups:
+        group = file.metadata.row_group(number)
+        dictionaries = [_dictionary_bytes(group.column(column)) for column in range(group.num_columns)]
+        largest = max(largest, group.total_byte_size // max(group.num_rows, 1), *dictionaries)
+    return max(1, min(_ROWS, _BATCH_BYTES // largest))
+
+
+def _dictionary_bytes(chunk: Any) -> int:
+    """Return about how large the dictionary of a column is, unpacked."""
+    if not chunk.has_dictionary_page or chunk.dictionary_page_offset is None:
+        return 0
+    packed = chunk.data_page_offset - chunk.dictionary_page_offset
+    return int(packed * chunk.total_uncompressed_size // max(chunk.total_compressed_size, 1))
 
 
 def _open(path: Path) -> Any:
@@ -73,11 +106,15 @@ def _text_columns(file: Any) -> list[str]:
             return holds_text(kind.value_type)
         if pa.types.is_dictionary(kind):
             return holds_text(kind.value_type)
-        return bool(
-            pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind)
-        )
+        return _is_text(kind) or bool(pa.types.is_string_view(kind))
 
     return [field.name for field in file.schema_arrow if holds_text(field.type)]
+
+
+def _is_text(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _slices(path: Path, name: str, kind: str) -> list[Slice]:

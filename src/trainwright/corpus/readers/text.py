@@ -16,7 +16,6 @@ from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.reader import READERS, SLICE_BYTES, Asked, Reader, Slice, whole
 from trainwright.corpus.streams import BLOCK, head_of, is_compressed, opened
 
-_WIDE = (b"\xff\xfe", b"\xfe\xff")
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 
 
@@ -48,9 +47,12 @@ def read_text(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
 
 
 def slices(path: Path, name: str, kind: str) -> list[Slice]:
-    """Cut a long file into ranges of bytes; a line belongs to the range that it begins in."""
+    """Cut a long file into ranges of bytes; a line belongs to the range that it begins in.
+
+    UTF-16 and UTF-32, which hold zero bytes, stay whole: their lines do not end in one byte.
+    """
     size = path.stat().st_size
-    if is_compressed(path) or size < 2 * SLICE_BYTES or head_of(path, name, 2) in _WIDE:
+    if is_compressed(path) or size < 2 * SLICE_BYTES or b"\0" in head_of(path, name, HEAD):
         return whole(path, name, kind)
     edges = [*range(0, size - SLICE_BYTES // 2, SLICE_BYTES), size]
     return [
@@ -98,13 +100,13 @@ def _texts(parts: Iterator[bytes], encoding: str, most: int) -> Iterator[tuple[s
         yield held.removeprefix("\ufeff"), alone
 
 
-def cut_at(text: str, most: int) -> int:
+def cut_at(text: str, most: int, *, begin: int = 0) -> int:
     """Return where a long text is cut: after a paragraph, else a line, else a word, else anywhere."""
     for mark in ("\n\n", "\n", " "):
-        found = text.rfind(mark, most // 2, most)
-        if found > 0:
+        found = text.rfind(mark, begin + most // 2, begin + most)
+        if found > begin:
             return found + len(mark)
-    return most
+    return begin + most
 
 
 READERS.register("text")(Reader(read_text, (".txt", ".text"), slices=slices))

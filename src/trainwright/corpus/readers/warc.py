@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from email.message import Message
 from typing import Any
 
 from trainwright.corpus.document import Document
+from trainwright.corpus.encodings import is_encoding
 from trainwright.corpus.extras import extra
 from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.reader import READERS, Asked, Reader, Slice
-from trainwright.corpus.readers.html import LARGEST_PAGE, is_html, main_text
+from trainwright.corpus.readers.html import LARGEST_PAGE, TooDeepError, is_html, main_text
 from trainwright.corpus.streams import opened
 from trainwright.foundation.errors import DataError
 
 _OK = 200
+_TOO_LARGE = "page too large"
 
 
 def read_warc(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
@@ -54,17 +57,21 @@ def _documents(record: Any, position: str, part: Slice, ledger: Ledger) -> Itera
         ledger.leave("read", "page with another status than 200", 0, where=where, text=str(url))
         return
     if record.content_length > LARGEST_PAGE:
-        ledger.leave("read", "page too large", 0, where=where, text=str(url))
+        ledger.leave("read", _TOO_LARGE, 0, where=where, text=str(url))
         return
     content = record.reader.read(LARGEST_PAGE + 1)
     if len(content) > LARGEST_PAGE:  # it was packed
-        ledger.leave("read", "page too large", 0, where=where, text=str(url))
+        ledger.leave("read", _TOO_LARGE, 0, where=where, text=str(url))
         return
     kind = (record.http_content_type if http is not None else record.headers.get("Content-Type")) or ""
     if "html" in kind or is_html(content[:1024]):
-        text = main_text(content, record.http_charset if http is not None else None)
+        try:
+            text = main_text(content, record.http_charset if http is not None else None)
+        except TooDeepError:
+            ledger.leave("read", _TOO_LARGE, 0, where=where, text=str(url))
+            return
     elif kind.startswith("text/plain"):
-        text = content.decode(errors="replace")
+        text = content.decode(_charset(record), errors="replace")
     else:
         ledger.leave("read", "record of another kind", 0, where=where, text=f"{kind} {url}")
         return
@@ -72,6 +79,17 @@ def _documents(record: Any, position: str, part: Slice, ledger: Ledger) -> Itera
         yield Document(text, part.name, position, part.kind, url)
     else:
         ledger.leave("read", "page without main text", 0, where=where, text=str(url))
+
+
+def _charset(record: Any) -> str:
+    """Return the encoding that a plain text names, where there is one of that name; else UTF-8."""
+    if record.http_headers is not None:
+        named = record.http_charset
+    else:
+        head = Message()
+        head["Content-Type"] = record.headers.get("Content-Type") or ""
+        named = head.get_param("charset")
+    return str(named) if named and is_encoding(str(named)) else "utf-8"
 
 
 READERS.register("warc")(Reader(read_warc, (".warc", ".wet"), lambda head: head.startswith(b"WARC/")))

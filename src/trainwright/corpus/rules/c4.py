@@ -7,9 +7,13 @@ of that kind. Its list of bad words is not applied: it takes more than it should
 
 from __future__ import annotations
 
+from trainwright.corpus.measures import Flags, Measures
 from trainwright.corpus.rule import RULES, Rule, is_prose
 
 _SOURCE = "C4 (Raffel et al. 2020)"
+
+_PARAGRAPH = 80
+"""Mean length from which lines are paragraphs, and no verses."""
 
 _POLICIES = (
     b"javascript",
@@ -20,6 +24,13 @@ _POLICIES = (
     b"use of cookies",
     b"use cookies",
 )
+
+
+def _is_english_prose(measures: Measures) -> Flags:
+    """Return the English texts of 20 paragraphs or more: neither verse nor lists."""
+    long = (measures.lines.count >= 20) & (measures.line_length >= _PARAGRAPH)
+    return is_prose(measures) & measures.english & long
+
 
 RULES.register("c4_curly_brackets")(
     Rule(
@@ -54,7 +65,8 @@ RULES.register("c4_terminal_punctuation")(
         0.12,
         "C4 (Raffel et al. 2020); share of FineWeb (Penedo et al. 2024)",
         "a smaller share of lines that end as a sentence does (20 lines or more)",
-        lambda m: is_prose(m) & (m.lines.count >= 20),
+        lambda m: is_prose(m) & ~m.joined & (m.lines.count >= 20),
+        gentle_applies=_is_english_prose,
     )
 )
 RULES.register("c4_few_sentences")(

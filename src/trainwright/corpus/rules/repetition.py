@@ -73,7 +73,7 @@ for _size, _strict in ((5, 0.15), (6, 0.14), (7, 0.13), (8, 0.12), (9, 0.11), (1
             round(3 * _strict, 2),
             _strict,
             _SOURCE,
-            f"a larger share of it in {_size} words in a row that come more than once",
+            f"a larger share of it in {_size} words in a row that came before",
             is_long_text,
         )
     )
