@@ -179,6 +179,29 @@ def test_a_model_learns_to_answer(chats: Path, tmp_path: Path) -> None:
     assert not any(token["trained"] for token in shown if "What" in token["text"])
 
 
+def test_a_model_learns_to_translate(tmp_path: Path) -> None:
+    words = {"cat": "Katze", "dog": "Hund", "old": "alt", "red": "rot", "tree": "Baum"}
+    draw = np.random.default_rng(0)
+    lines = []
+    for _ in range(300):
+        some = draw.choice(list(words), 2)
+        lines.append({"source": " ".join(some), "target": " ".join(words[word] for word in some)})
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    settings = TINY | {
+        "model.options": {"depth": 2, "width": 64, "heads": 4},
+        "training.early_stopping": 0,
+        "training.batch_tokens": 512,
+    }
+    made = tw.train(
+        str(path), task="sequence-to-sequence", budget="150 steps", settings=settings, run=tmp_path / "run"
+    )
+    assert made.model.generate("red cat", max_tokens=10) == "rot Katze"
+    found = tw.evaluate(made.model, str(path))
+    assert found["kind"] == "answers"
+    assert found["metrics"]["exact_match"] > 0.9
+
+
 @pytest.mark.parametrize(
     ("rows", "why"),
     [
@@ -221,6 +244,18 @@ def test_settings_that_do_not_fit_are_refused(
 ) -> None:
     with pytest.raises((RecipeError, DataError), match=why):
         tw.train(str(text), task="causal-lm", settings=TINY | settings, run=tmp_path / "run")
+
+
+def test_settings_of_the_other_kind_are_refused(text: Path, tmp_path: Path) -> None:
+    for settings, why in (
+        ({"model.options": {"depth": 2}}, "model.options is for language models"),
+        ({"tuning": "lora"}, "tuning is for language models"),
+        ({"language.context": 64}, "language is for language models"),
+    ):
+        with pytest.raises(RecipeError, match=why):
+            tw.train({"x": [1, 2], "y": [1, 2]}, target="y", settings=settings, run=tmp_path / "run")
+    with pytest.raises(RecipeError, match="inputs is for tables"):
+        tw.train(str(text), task="causal-lm", settings={"inputs": {"text": "text"}}, run=tmp_path / "run")
 
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:

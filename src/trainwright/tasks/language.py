@@ -199,6 +199,11 @@ class Chat(CausalLM):
     """What the assistant says is told from what was said before (supervised fine-tuning)."""
 
 
+@LANGUAGE_TASKS.register("sequence-to-sequence")
+class SequenceToSequence(CausalLM):
+    """A target is told from its source and from what stands before in the target, by a decoder alone."""
+
+
 @LANGUAGE_TASKS.register("masked-lm")
 class MaskedLM(LanguageTask):
     """Hidden tokens are told from those around them, whole words at a time (Devlin et al. 2019).

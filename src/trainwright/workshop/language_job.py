@@ -210,7 +210,7 @@ class LanguageJob(Job):
         model = TextModel(self.recipe, self.data.tokenizer, network)
         words: dict[str, Any] = {"max_tokens": settings.sample_tokens, "temperature": 0.8, "top_p": 0.95}
         asked: Sequence[Any] = settings.prompts or prompts_of(self.data, _PROMPTS)
-        if self.recipe.task != "causal-lm":
+        if self.recipe.task in {"chat", "preference"}:
             asked = [[{"role": "user", "content": one}] if isinstance(one, str) else one for one in asked]
         return [
             {
@@ -238,6 +238,8 @@ def prompts_of(data: LanguageData, number: int) -> list[Any]:
     rows = data.tokens.rows[index // data.parts_each]
     frame = data.table.take(rows, sorted(set(data.names.values())))
     samples, _, _ = read_samples(frame, FORMATS[data.form], data.names, 0)
+    if data.recipe.task == "sequence-to-sequence":
+        return [sample.text or sample.turns[-2].text for sample in samples]
     messages = []
     for sample in samples:
         until = next(

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trainwright.training.optimizers import ParameterGroup
 
 WEIGHTS, ADAPTER = "model.safetensors", "adapter"
-_FAMILIES = {"masked-lm": "bert", "sequence-to-sequence": "pretrained"}
+_FAMILIES = {"masked-lm": "bert"}
 """Task → the family that learns it where the recipe does not say; else gpt."""
 
 
@@ -38,9 +38,7 @@ def family_of(recipe: Recipe) -> str:
     name = _FAMILIES.get(task, "gpt") if asked == "auto" else asked
     if name == "pretrained":
         raise RecipeError(
-            f"{task} starts from a checkpoint, and none is named"
-            if asked == "auto"
-            else "name: pretrained needs a checkpoint",
+            "name: pretrained needs a checkpoint",
             where="model.checkpoint",
             fix="set it to a local folder, a GGUF file or a name on the hub",
         )

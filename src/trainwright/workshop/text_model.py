@@ -200,9 +200,10 @@ class TextModel:
         return generate(self.network, ids, sampling, stops=self.tokenizer.stops, context=context)
 
     def _prompt(self, text: str) -> Any:
-        begin = self.tokenizer.end if self.tokenizer.begin is None else self.tokenizer.begin
         ids = self.tokenizer.encode([text])[0]
-        return np.concatenate([[begin], ids]).astype(np.int32)
+        # Behind a source a target follows; a text goes on.
+        end = [self.tokenizer.end] if self.recipe.task == "sequence-to-sequence" else []
+        return np.concatenate([[self.tokenizer.first], ids, end]).astype(np.int32)
 
     def _turns(self, messages: Messages) -> Any:
         turns = []

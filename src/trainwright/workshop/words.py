@@ -36,6 +36,7 @@ def check_words(recipe: Recipe, positions: Positions, *, here: bool = True) -> N
     Raises:
         RecipeError: the first name that nothing has, at its place, with the nearest one there is.
     """
+    _check_moot(recipe, positions)
     _check_features(recipe, positions)
     for path, name, registry in _names(recipe):
         if name != _AUTO:
@@ -58,6 +59,37 @@ def check_words(recipe: Recipe, positions: Positions, *, here: bool = True) -> N
             choose_device(recipe.training.device)
         except RecipeError as error:
             raise positions.located(error, ("training", "device")) from error
+
+
+def _check_moot(recipe: Recipe, positions: Positions) -> None:
+    """Refuse settings that are for the other kind of run.
+
+    Raises:
+        RecipeError: a language model's settings beside targets, or a table's beside a task.
+    """
+    default = Recipe.model_fields
+    if recipe.task is None:
+        moot: list[tuple[KeyPath, object, object, str]] = [
+            ((name,), getattr(recipe, name), default[name].get_default(call_default_factory=True), "")
+            for name in ("language", "tuning")
+        ]
+        moot.append(
+            (("model", "options"), recipe.model.options, {}, " (options of encoders: model.encoders)")
+        )
+        for path, value, usual, more in moot:
+            if value != usual:
+                raise RecipeError(
+                    f"{'.'.join(map(str, path))} is for language models, and has no effect beside targets",
+                    where=positions.locate(path),
+                    fix=f"leave it out{more}",
+                )
+    elif recipe.inputs or recipe.model.encoders:
+        path = ("inputs",) if recipe.inputs else ("model", "encoders")
+        raise RecipeError(
+            f"{'.'.join(path)} is for tables, and has no effect on a language model",
+            where=positions.locate(path),
+            fix="leave it out; which column is what is said by language.columns",
+        )
 
 
 def check_fit(recipe: Recipe, schema: Schema, table: Table) -> None:

@@ -20,8 +20,8 @@ _BLOCK = 1 << 16
 
 
 def parts_of(task: str) -> int:
-    """Return how many rows of tokens a sample has: better and worse answer, source and target, or one."""
-    return 2 if task in {"preference", "sequence-to-sequence"} else 1
+    """Return how many rows of tokens a sample has: a better and a worse answer, or one."""
+    return 2 if task == "preference" else 1
 
 
 def read_samples(
@@ -70,9 +70,7 @@ def tokenized(
 
 
 def _texts(texts: Sequence[str], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
-    # As GPT-2's texts do, those without a token of their own to begin with begin with the one that ends them.
-    begin = tokenizer.end if tokenizer.begin is None else tokenizer.begin
-    before = [np.asarray([begin], dtype=np.int32)]
+    before = [np.asarray([tokenizer.first], dtype=np.int32)]
     end = np.asarray([tokenizer.end], dtype=np.int32)
     blocks: list[str] = []
     owners: list[int] = []
@@ -144,14 +142,15 @@ def _preferences(samples: Sequence[Sample], rows: Sequence[int], tokenizer: Lang
 
 
 def _pairs(samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
+    """Return each source, the token that ends a text, and its target, of which all is learned."""
     done = _Collector()
     sources = tokenizer.encode([sample.text or _asked(sample) for sample in samples])
     targets = tokenizer.encode([sample.chosen or sample.turns[-1].text for sample in samples])
     end = np.asarray([tokenizer.end], dtype=np.int32)
     for sample, row, source, target in zip(samples, rows, sources, targets, strict=True):
-        parts = [np.concatenate([part, end]) for part in (source, target)]
-        flags = [np.zeros(len(parts[0]), dtype=bool), np.ones(len(parts[1]), dtype=bool)]
-        done.add(row, list(zip(parts, flags, strict=True)), sample.chosen or sample.turns[-1].text)
+        ids = np.concatenate([[tokenizer.first], source, end, target, end]).astype(np.int32)
+        trained = np.arange(len(ids)) > len(source) + 1
+        done.add(row, [(ids, trained)], sample.chosen or sample.turns[-1].text)
     return done.rows()
 
 

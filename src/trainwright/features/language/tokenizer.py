@@ -88,6 +88,11 @@ class LanguageTokenizer:
         return first if framed and framed[0] == first else None
 
     @property
+    def first(self) -> int:
+        """Id before every text: its own, else, as of GPT-2's texts, the one that ends them."""
+        return self.end if self.begin is None else self.begin
+
+    @property
     def has_own_template(self) -> bool:
         """Whether it came with a chat template."""
         return self._template is not None

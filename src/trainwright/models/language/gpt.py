@@ -160,7 +160,7 @@ class GPT(LanguageModel):
     """
 
     Options = GPTOptions
-    objectives = frozenset({"causal-lm", "chat", "preference"})
+    objectives = frozenset({"causal-lm", "chat", "preference", "sequence-to-sequence"})
 
     def __init__(self, vocabulary: int, options: GPTOptions) -> None:
         super().__init__()
