@@ -90,7 +90,9 @@ def _decoder(network: GPT, context: int, ids: dict[str, int]) -> Any:
                 state[f"model.layers.{layer}.mlp.gate_proj.weight"] = tensor
     state["model.embed_tokens.weight"] = network.embedding.weight
     state["model.norm.weight"] = network.norm.weight
-    state["lm_head.weight"] = network.output()[0]
+    state["lm_head.weight"] = (
+        network.embedding if network.unembedding is None else network.unembedding
+    ).weight
     model.load_state_dict(state)
     return model
 

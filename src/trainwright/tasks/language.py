@@ -109,8 +109,11 @@ class LanguageTask(ABC):
         """Return sum and count of the loss in nats, [1]."""
         labels = batch.targets[LABELS]
         states = states_of(model, batch)
-        weight, bias = model.output()
-        total = chunked_cross_entropy(model.read_out(states), weight, labels, bias=bias)
+        output = model.output()
+        if output is None:
+            total = F.cross_entropy(states.float(), labels, reduction="sum")
+        else:
+            total = chunked_cross_entropy(model.read_out(states), output[0], labels, bias=output[1])
         return Loss(total.unsqueeze(0), self.count(batch))
 
 

@@ -108,7 +108,15 @@ def engine_said(event: Mapping[str, Any]) -> str:
         "compiled" if event["compile"] == "on" else "not compiled",
         "CUDA graphs" if event["graphs"] == "on" else "",
     ]
-    return f"Trains on {', '.join(filter(None, words))}."
+    said = f"Trains on {', '.join(filter(None, words))}."
+    if "flops_per_step" not in event:
+        return said
+    learned, total = event["learned_parameters"], event["parameters"]
+    part = "" if learned == total else f", of which {learned:,} learn"
+    return (
+        f"{total:,} parameters{part}; {event['flops_per_step'] / 1e9:,.0f} GFLOP a step, "
+        f"about {event['memory_bytes'] / 2**20:,.0f} MiB. {said}"
+    )
 
 
 @dataclass(frozen=True)

@@ -6,15 +6,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from trainwright.data.encoded import Batch
 from trainwright.foundation.errors import RecipeError
 from trainwright.models.exchange import to_transformers
 from trainwright.models.language.base import LANGUAGE_MODELS, LanguageModel
 from trainwright.models.language.checkpoint import load_checkpoint
 from trainwright.models.language.pretrained import Pretrained
 from trainwright.models.layers.packing import packing
+from trainwright.tasks.language import LABELS, LANGUAGE_TASKS
+from trainwright.workshop.language_network import language_groups
 
 LENGTHS = torch.tensor([2, 5, 9])
 TOKENS = 2 + torch.arange(16) * 7 % 80  # none is that of padding
@@ -52,7 +56,15 @@ def test_logits_are_the_checkpoints_own(kind: str) -> None:
     network = Pretrained(theirs, causal=causal).eval()
     found = network.logits(network.states(TOKENS, packing(LENGTHS)))
     torch.testing.assert_close(found, torch.cat(expected), atol=1e-5, rtol=1e-4)
-    assert network.gives_logits == (kind == "gemma2")
+    assert (network.output() is None) == (kind == "gemma2")
+    # A loss by the task is that of these logits, and has a gradient for what learns.
+    batch = Batch({"tokens": TOKENS, "tokens.lengths": LENGTHS}, {LABELS: TOKENS.roll(1)}, np.arange(3))
+    learned = LANGUAGE_TASKS["causal-lm"](None, None)(network, batch)  # type: ignore[arg-type]
+    told = torch.nn.functional.cross_entropy(torch.cat(expected), TOKENS.roll(1), reduction="sum")
+    torch.testing.assert_close(learned.sum[0], told, atol=1e-4, rtol=1e-4)
+    assert sum(len(group.params) for group in language_groups(network, 0.1)) == len(
+        list(network.parameters())
+    )
     if causal:
         cache = network.begin(torch.tensor([0]), 9)
         row = TOKENS[7:].unsqueeze(0)

@@ -6,7 +6,7 @@ A new family is one new file in `models/language` with a subclass under `@LANGUA
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar, Protocol
 
 import torch
@@ -96,13 +96,16 @@ class LanguageModel(nn.Module, ABC):
         return states
 
     @abstractmethod
-    def output(self) -> tuple[Tensor, Tensor | None]:
-        """Return the matrix [vocabulary, width] and bias [vocabulary] that turn states into logits."""
+    def output(self) -> tuple[Tensor, Tensor | None] | None:
+        """Return the matrix [vocabulary, width] and bias [vocabulary] that turn states into logits.
+
+        None where states are logits already, because the model's output is more than a layer.
+        """
 
     def logits(self, states: Tensor) -> Tensor:
         """Return logits [..., vocabulary] of states [..., width]."""
-        weight, bias = self.output()
-        return nn.functional.linear(self.read_out(states), weight, bias)
+        output = self.output()
+        return states if output is None else nn.functional.linear(self.read_out(states), *output)
 
     def begin(self, pads: Tensor, limit: int) -> Cache:
         """Return the cache of a new batch.
@@ -129,10 +132,6 @@ class LanguageModel(nn.Module, ABC):
     def unfreeze(self, progress: float) -> None:
         """Set which layers learn when this share (0 to 1) of training is done: all of them."""
 
-    def frozen(self) -> Mapping[str, Tensor]:
-        """Return the parameters that never learn, by name: those of a base under a sliver."""
-        return {name: p for name, p in self.named_parameters() if not p.requires_grad}
-
     def decaying(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the parameters that weight decay is meant for: matrices, but no embeddings."""
         tables = {id(part.weight) for part in self.modules() if isinstance(part, nn.Embedding)}
@@ -142,9 +141,9 @@ class LanguageModel(nn.Module, ABC):
 
     def hidden_matrices(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Yield the matrices between layers: neither embeddings nor the output."""
-        output = id(self.output()[0])
+        output = self.output()
         for name, parameter in self.decaying():
-            if parameter.dim() == 2 and id(parameter) != output:
+            if parameter.dim() == 2 and (output is None or parameter is not output[0]):
                 yield name, parameter
 
 

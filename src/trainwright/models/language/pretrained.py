@@ -104,21 +104,12 @@ class Pretrained(LanguageModel):
             padded[inside] = tokens[: int(lengths.sum())]
             return read_padded(self.model, padded, inside)[inside]
 
-    def output(self) -> tuple[Tensor, Tensor | None]:
-        """Return the matrix and bias that turn states into logits; an identity where states are logits."""
+    def output(self) -> tuple[Tensor, Tensor | None] | None:
+        """Return the matrix and bias that turn states into logits; None where states are logits."""
         if not self._split:
-            raise NotImplementedError("this model makes its logits itself")
+            return None
         layer = self.model.get_output_embeddings()
         return layer.weight, layer.bias
-
-    @property
-    def gives_logits(self) -> bool:
-        """Whether states are logits already: the model's output does more than a layer."""
-        return not self._split
-
-    def logits(self, states: Tensor) -> Tensor:
-        """Return logits [..., vocabulary] of states."""
-        return states if self.gives_logits else super().logits(states)
 
     def begin(self, pads: Tensor, limit: int) -> TransformersCache:
         """Return the cache of a new batch."""
