@@ -5,6 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import subprocess
+import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -89,6 +92,64 @@ def test_it_says_what_it_does(run: tw.Run) -> None:
     assert data["tokenizer"]["fertility"][0]["script"] == "Latin"
     page = run.report.read_text()
     assert "What it writes" in page and "它写出的文本" in page
+
+
+def test_it_is_listed(run: tw.Run) -> None:
+    (line,) = [line for line in tw.runs(run.path.parent) if line["run"] == str(run.path)]
+    assert (line["target"], line["metric"]) == ("causal-lm", "bits_per_byte")
+    assert line["value"] == pytest.approx(run.metrics["test"]["bits_per_byte"])
+    assert line["verdict"] in {"better", "worse"}
+    with pytest.raises(UserError, match="not compared yet"):
+        tw.compare(run, run)
+
+
+def test_it_says_what_it_costs(text: Path, tmp_path: Path) -> None:
+    command = [
+        sys.executable,
+        "-m",
+        "trainwright",
+        "train",
+        str(text),
+        "--task",
+        "causal-lm",
+        "--budget",
+        "2steps",
+    ]
+    settings = [f"--set={name}={json.dumps(value)}" for name, value in TINY.items()]
+    words = [*command, *settings, "--run", str(tmp_path / "run")]
+    done = subprocess.run(words, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    parameters = sum(p.numel() for p in tw.Run(tmp_path / "run").model.network.parameters())
+    assert f"{parameters:,} parameters; " in done.stderr
+    assert "GFLOP a step" in done.stderr
+
+
+def test_a_killed_run_goes_on_to_the_same_weights(run: tw.Run, text: Path, tmp_path: Path) -> None:
+    """It dies behind a checkpoint, at a moment of its own."""
+    recipe = run.recipe.model_copy(
+        update={"training": run.recipe.training.model_copy(update={"checkpoint_minutes": 1e-9})}
+    )
+    place = tmp_path / "killed"
+    fields = recipe.model_dump(mode="json", exclude_defaults=True) | {"data": str(text)}
+    (tmp_path / "recipe.yaml").write_text(json.dumps(fields))
+    command = [
+        sys.executable,
+        "-m",
+        "trainwright",
+        "train",
+        str(tmp_path / "recipe.yaml"),
+        "--run",
+        str(place),
+    ]
+    child = subprocess.Popen([*command, "--quiet"])
+    until = time.monotonic() + 60
+    while not list((place / "checkpoints").glob("step-*0")) and time.monotonic() < until:
+        time.sleep(0.005)
+    child.kill()
+    assert child.wait() == -9
+    made = tw.resume(place)
+    assert any(event["kind"] == "resume" for event in read_events(place / "events.jsonl"))
+    assert digest(made) == digest(run)
 
 
 def test_a_repeated_run_has_the_same_weights(run: tw.Run, text: Path, tmp_path: Path) -> None:

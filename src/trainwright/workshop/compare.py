@@ -39,6 +39,12 @@ def compare(first: Run | str | Path, second: Run | str | Path) -> dict[str, Any]
                 "this run has not been judged yet", where=str(run.path), fix="let it finish first"
             )
     one, two = runs
+    if one.recipe.task is not None or two.recipe.task is not None:
+        raise UserError(
+            "runs of language models are not compared yet",
+            where=f"{one.path} and {two.path}",
+            fix="read their figures side by side in `trainwright runs`",
+        )
     judged = [run.evaluation["targets"] for run in runs]
     shared = [name for name in judged[0] if name in judged[1]]
     if not shared:

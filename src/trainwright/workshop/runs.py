@@ -43,8 +43,9 @@ def _lines(run: Run) -> list[tuple[str, dict[str, Any]]]:
     started = datetime.datetime.fromtimestamp((run.path / "recipe.yaml").stat().st_mtime, tz=datetime.UTC)
     name, fingerprint = _data(run)
     lines: list[tuple[str, dict[str, Any]]] = []
-    for target in run.recipe.targets:
-        judged = run.evaluation.get("targets", {}).get(target)
+    judged_targets = {**run.evaluation.get("targets", {}), **_as_target(run)}
+    for target in run.recipe.targets or [str(run.recipe.task)]:
+        judged = judged_targets.get(target)
         found = judged["metrics"][judged["metric"]] if judged and judged.get("metrics") else {}
         line = {
             "run": str(run.path),
@@ -61,6 +62,21 @@ def _lines(run: Run) -> list[tuple[str, dict[str, Any]]]:
         }
         lines.append((fingerprint, line))
     return lines
+
+
+def _as_target(run: Run) -> dict[str, Any]:
+    """Return what a language model's run found, by its task, as `evaluation.json` says it of a target."""
+    language = run.evaluation.get("language")
+    if language is None:
+        return {}
+    metrics = language["parts"][run.evaluation["part"]]["metrics"]
+    metric = next(name for name in ("bits_per_byte", "perplexity", "loss") if name in metrics)
+    figure = {**metrics[metric], "greater_is_better": False}
+    baseline = (language["baseline"] or {}).get("metrics", {}).get(metric)
+    outcome = "no baseline" if baseline is None else "better" if figure["value"] < baseline else "worse"
+    return {
+        language["task"]: {"metric": metric, "metrics": {metric: figure}, "verdict": {"outcome": outcome}}
+    }
 
 
 def _order(entry: tuple[str, dict[str, Any]]) -> tuple[Any, ...]:
