@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -12,7 +10,8 @@ from typing import Any
 from markupsafe import Markup
 
 from trainwright.foundation.paths import write_atomic
-from trainwright.reporting.language import Message, both, isolated, mark, verbatim
+from trainwright.reporting.language import Message, both, mark, verbatim
+from trainwright.reporting.report import page_environment, page_policy
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -57,27 +56,20 @@ def write_corpus_report(path: Path, manifest: Mapping[str, Any]) -> Path:
     Raises:
         UserError: the place cannot be written to.
     """
-    import jinja2
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals["t"] = both
-    environment.filters["isolated"] = isolated
     style, code = ((_TEMPLATES / name).read_text(encoding="utf-8") for name in ("report.css", "corpus.js"))
-    page = environment.get_template("corpus.html.j2").render(
-        manifest=manifest,
-        total=_total(manifest),
-        steps=_steps(manifest),
-        counts=_counts(manifest),
-        version=version("trainwright"),
-        style=Markup(style),
-        code=Markup(code),
-        policy=_policy(style, code),
+    page = (
+        page_environment()
+        .get_template("corpus.html.j2")
+        .render(
+            manifest=manifest,
+            total=_total(manifest),
+            steps=_steps(manifest),
+            counts=_counts(manifest),
+            version=version("trainwright"),
+            style=Markup(style),
+            code=Markup(code),
+            policy=page_policy(style, [code]),
+        )
     )
     write_atomic(path, page)
     return path
@@ -146,15 +138,3 @@ def _counts(manifest: Mapping[str, Any]) -> list[tuple[Message, list[tuple[Messa
         for title, found in tables
         if found
     ]
-
-
-def _policy(style: str, code: str) -> str:
-    """Return the content security policy: our own script and style by hash, and nothing else."""
-    style_hash, code_hash = (
-        f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
-        for text in (style, code)
-    )
-    return (
-        f"default-src 'none'; script-src {code_hash}; style-src {style_hash}; base-uri 'none';"
-        " form-action 'none'"
-    )

@@ -44,7 +44,7 @@ def write_report(run: Path, *, evaluation: Mapping[str, Any] | None = None) -> P
     scripts = vendored_scripts()
     style, code = _own_file("report.css"), _own_file("report.js")
     page = (
-        _environment()
+        page_environment()
         .get_template("report.html.j2")
         .render(
             run=documents,
@@ -59,7 +59,7 @@ def write_report(run: Path, *, evaluation: Mapping[str, Any] | None = None) -> P
             scripts=scripts,
             style=Markup(style),
             code=Markup(code),
-            policy=_policy(style, [*(script.code for script in scripts), code]),
+            policy=page_policy(style, [*(script.code for script in scripts), code]),
         )
     )
     path = run / "report.html"
@@ -88,7 +88,7 @@ def _own_file(name: str) -> str:
     return (_TEMPLATES / name).read_text(encoding="utf-8")
 
 
-def _policy(style: str, scripts: list[str]) -> str:
+def page_policy(style: str, scripts: list[str]) -> str:
     """Return the content security policy: our own scripts and style by hash, embedded media, nothing else."""
     allowed = " ".join(_hash(code) for code in scripts)
     return (
@@ -103,7 +103,8 @@ def _hash(text: str) -> str:
 
 
 @cache
-def _environment() -> jinja2.Environment:
+def page_environment() -> jinja2.Environment:
+    """Return what pages are rendered with: values are escaped, and a missing one is an error."""
     import jinja2
 
     environment = jinja2.Environment(

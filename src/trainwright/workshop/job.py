@@ -23,7 +23,7 @@ from trainwright.workshop.speed import WARM_UP, Network, compile_choice, compile
 if TYPE_CHECKING:
     import torch
 
-    from trainwright.training.loop import Outcome, Trainer
+    from trainwright.training.loop import LoopSettings, Outcome, Trainer
 
 Events = Callable[..., None]
 Listener = Callable[[dict[str, Any]], None]
@@ -75,6 +75,39 @@ class Job(ABC):
         ranks: Ranks = ALONE,
     ) -> Trainer:
         """Return what trains the network."""
+
+    def loop_settings(self, *, ahead: int) -> LoopSettings:
+        """Return what the loop is told.
+
+        Args:
+            ahead: batches that a thread makes ahead.
+        """
+        from trainwright.training.loop import LoopSettings
+
+        settings, seconds = self.recipe.training, self.choices.seconds
+        assert settings.learning_rate is not None and settings.early_stopping is not None
+        return LoopSettings(
+            steps=self.choices.steps,
+            evaluate_every=self.choices.evaluate_every,
+            seed=self.recipe.seed,
+            optimizer=settings.optimizer,
+            learning_rate=settings.learning_rate,
+            momentum=settings.momentum,
+            schedule=settings.schedule,
+            warmup=round(settings.warmup * self.choices.steps),
+            clip=settings.clip,
+            accumulation=settings.accumulation,
+            l1=settings.l1,
+            ema=settings.ema,
+            patience=settings.early_stopping,
+            # The plan holds the limit; the deadline is for a machine that became twice as slow, and for
+            # sharded models, for which there is no such plan.
+            deadline=None if seconds is None else (2 - self.sharded) * seconds,
+            checkpoint_seconds=60 * settings.checkpoint_minutes,
+            precision=settings.precision,
+            ahead=ahead,
+            graphs=settings.graphs == "on",
+        )
 
     @abstractmethod
     def threads(self) -> AbstractContextManager[int]:

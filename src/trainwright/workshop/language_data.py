@@ -85,10 +85,6 @@ class LanguageData:
         """Rows of tokens that a sample has."""
         return parts_of(_task(self.recipe))
 
-    def bytes_of(self, part: str) -> int:
-        """Return the bytes of text of a part of the split."""
-        return int(self.tokens.sizes[self.indices[part]].sum())
-
 
 def prepare_language(
     recipe: Recipe,

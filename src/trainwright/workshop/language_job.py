@@ -135,36 +135,17 @@ class LanguageJob(Job):
     ) -> Trainer:
         """Return what trains the network."""
         from trainwright.training.feed import AHEAD
-        from trainwright.training.loop import LoopSettings, Trainer
+        from trainwright.training.loop import Trainer
 
         settings = self.recipe.training
-        assert settings.learning_rate is not None and settings.weight_decay is not None
-        assert settings.batch_tokens is not None and settings.early_stopping is not None
+        assert settings.batch_tokens is not None and settings.weight_decay is not None
         return Trainer(
             self.network,
             language_groups(self.network, settings.weight_decay),
             self.task,
             self.task.batches(self.data.indices["training"], budget=settings.batch_tokens, training=True),
             self._judge(events, ranks),
-            LoopSettings(
-                steps=self.choices.steps,
-                evaluate_every=self.choices.evaluate_every,
-                seed=self.recipe.seed,
-                optimizer=settings.optimizer,
-                learning_rate=settings.learning_rate,
-                momentum=settings.momentum,
-                schedule=settings.schedule,
-                warmup=round(settings.warmup * self.choices.steps),
-                clip=settings.clip,
-                accumulation=settings.accumulation,
-                l1=settings.l1,
-                ema=settings.ema,
-                patience=settings.early_stopping,
-                deadline=None if self.choices.seconds is None else (2 - self.sharded) * self.choices.seconds,
-                checkpoint_seconds=60 * settings.checkpoint_minutes,
-                precision=settings.precision,
-                ahead=AHEAD if self.device.type == "cuda" else 0,
-            ),
+            self.loop_settings(ahead=AHEAD if self.device.type == "cuda" else 0),
             events,
             checkpoints,
             stop,

@@ -123,15 +123,14 @@ class TableJob(Job):
     ) -> Trainer:
         """Return what trains the network."""
         from trainwright.tasks.objective import Objective
-        from trainwright.training.loop import LoopSettings, Trainer
+        from trainwright.training.loop import Trainer
         from trainwright.workshop.assemble import parameter_groups
 
         recipe, prepared, settings = self.recipe, self.prepared, self.recipe.training
         index = prepared.split.indices["training"]
         lengths = prepared.rows.lengths()
         weights = _sampling_weights(prepared, index) if settings.sampling == "balanced" else None
-        assert settings.learning_rate is not None and settings.weight_decay is not None
-        assert settings.batch is not None and settings.early_stopping is not None
+        assert settings.batch is not None and settings.weight_decay is not None
         return Trainer(
             self.network,
             parameter_groups(self.network, settings.weight_decay),
@@ -148,28 +147,7 @@ class TableJob(Job):
                 weights,
             ),
             validation_judge(self, ranks),
-            LoopSettings(
-                steps=self.choices.steps,
-                evaluate_every=self.choices.evaluate_every,
-                seed=recipe.seed,
-                optimizer=settings.optimizer,
-                learning_rate=settings.learning_rate,
-                momentum=settings.momentum,
-                schedule=settings.schedule,
-                warmup=round(settings.warmup * self.choices.steps),
-                clip=settings.clip,
-                accumulation=settings.accumulation,
-                l1=settings.l1,
-                ema=settings.ema,
-                patience=settings.early_stopping,
-                # The plan holds the limit; the deadline is for a machine that became twice as slow, and for
-                # sharded models, for which there is no such plan.
-                deadline=None if self.choices.seconds is None else (2 - self.sharded) * self.choices.seconds,
-                checkpoint_seconds=60 * settings.checkpoint_minutes,
-                precision=settings.precision,
-                ahead=ahead_of(self.rows, self.device),
-                graphs=settings.graphs == "on",
-            ),
+            self.loop_settings(ahead=ahead_of(self.rows, self.device)),
             events,
             checkpoints,
             stop,
