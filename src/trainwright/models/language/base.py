@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from trainwright.foundation.registry import Registry
@@ -26,6 +26,40 @@ class LanguageOptions(BaseModel):
     def for_size(cls, size: str) -> dict[str, Any]:
         """Return the fields that follow from the size dial."""
         return {}
+
+
+DEPTHS = {"tiny": 4, "small": 6, "base": 12, "large": 24}
+HEAD_WIDTH = 64
+
+
+class ScaledOptions(LanguageOptions):
+    """Options of which `depth` decides the rest: 64 of width and one head for each layer."""
+
+    depth: int = Field(6, ge=1, le=512, description="Layers.")
+    width: int | None = Field(None, ge=2, description="Width of the states; 64 for each layer.")
+    heads: int | None = Field(None, ge=1, description="Heads of attention; one for 64 of width.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of activations dropped in training.")
+
+    @classmethod
+    def for_size(cls, size: str) -> dict[str, Any]:
+        """Return the depth of a size."""
+        return {"depth": DEPTHS[size]}
+
+    @model_validator(mode="after")
+    def _even(self) -> Self:
+        if self.width_ % (2 * self.heads_):
+            raise ValueError(f"width {self.width_} is no even multiple of {self.heads_} heads")
+        return self
+
+    @property
+    def width_(self) -> int:
+        """Width of the states."""
+        return self.width or HEAD_WIDTH * self.depth
+
+    @property
+    def heads_(self) -> int:
+        """Heads of queries."""
+        return self.heads or max(1, self.width_ // HEAD_WIDTH)
 
 
 class Attention(Protocol):

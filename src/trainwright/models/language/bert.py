@@ -8,62 +8,34 @@ transformers without a change.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import torch.nn.functional as F
-from pydantic import Field, model_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from trainwright.models.language.base import (
     LANGUAGE_MODELS,
     Attention,
     LanguageModel,
-    LanguageOptions,
     PackedAttention,
+    ScaledOptions,
 )
 from trainwright.models.layers.attention import Rotation, rotate, rotation_at
 from trainwright.models.layers.dropout import Dropout
 from trainwright.models.layers.packing import Packing
 
-_DEPTHS = {"tiny": 4, "small": 6, "base": 12, "large": 24}
-_HEAD_WIDTH = 64
 _EPSILON = 1e-5
 _INITIAL_STD = 0.02
 
 
-class BERTOptions(LanguageOptions):
+class BERTOptions(ScaledOptions):
     """`depth` decides the rest: 64 of width and one head for each layer."""
 
-    depth: int = Field(6, ge=1, le=512, description="Layers.")
-    width: int | None = Field(None, ge=2, description="Width of the states; 64 for each layer.")
-    heads: int | None = Field(None, ge=1, description="Heads of attention; one for 64 of width.")
     inner: int | None = Field(None, ge=1, description="Width of the perceptron; 3/2 of width, gated.")
     window: int = Field(64, ge=1, description="Tokens seen to each side in layers of local attention.")
     global_every: int = Field(3, ge=1, description="Every such layer sees all tokens.")
     global_base: float = Field(160_000.0, gt=1, description="Longest period of positions where all is seen.")
     local_base: float = Field(10_000.0, gt=1, description="Longest period of positions in local layers.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of activations dropped in training.")
-
-    @classmethod
-    def for_size(cls, size: str) -> dict[str, Any]:
-        """Return the depth of a size."""
-        return {"depth": _DEPTHS[size]}
-
-    @model_validator(mode="after")
-    def _agree(self) -> BERTOptions:
-        if self.width_ % (2 * self.heads_):
-            raise ValueError(f"width {self.width_} is no even multiple of {self.heads_} heads")
-        return self
-
-    @property
-    def width_(self) -> int:
-        """Width of the states."""
-        return self.width or _HEAD_WIDTH * self.depth
-
-    @property
-    def heads_(self) -> int:
-        """Heads of attention."""
-        return self.heads or max(1, self.width_ // _HEAD_WIDTH)
 
     @property
     def inner_(self) -> int:

@@ -8,7 +8,7 @@ Norms first, RMSNorm (Zhang & Sennrich 2019), rotary positions (Su et al. 2021),
 from __future__ import annotations
 
 import math
-from typing import Any, Literal
+from typing import Literal
 
 import torch.nn.functional as F
 from pydantic import Field, model_validator
@@ -20,25 +20,20 @@ from trainwright.models.language.base import (
     Cache,
     KeyValueCache,
     LanguageModel,
-    LanguageOptions,
     PackedAttention,
+    ScaledOptions,
 )
 from trainwright.models.layers.attention import Rotation, rotate, rotation_at
 from trainwright.models.layers.dropout import Dropout
 from trainwright.models.layers.packing import Packing
 
-_DEPTHS = {"tiny": 4, "small": 6, "base": 12, "large": 24}
-_HEAD_WIDTH = 64
 _NORM_EPSILON = 1e-6
 _INITIAL_STD = 0.02
 
 
-class GPTOptions(LanguageOptions):
+class GPTOptions(ScaledOptions):
     """`depth` decides the rest: 64 of width and one head for each layer."""
 
-    depth: int = Field(6, ge=1, le=512, description="Layers.")
-    width: int | None = Field(None, ge=2, description="Width of the states; 64 for each layer.")
-    heads: int | None = Field(None, ge=1, description="Heads of attention; one for 64 of width.")
     key_heads: int | None = Field(
         None, ge=1, description="Heads of keys and values, shared by groups of heads; as many as heads."
     )
@@ -51,30 +46,12 @@ class GPTOptions(LanguageOptions):
     qk_norm: bool = Field(True, description="Norms of queries and keys.")
     tied: bool = Field(True, description="One matrix for embeddings and output.")
     rope_base: float = Field(10_000.0, gt=1, description="Longest period of the rotary positions.")
-    dropout: float = Field(0.0, ge=0, lt=1, description="Share of activations dropped in training.")
-
-    @classmethod
-    def for_size(cls, size: str) -> dict[str, Any]:
-        """Return the depth of a size."""
-        return {"depth": _DEPTHS[size]}
 
     @model_validator(mode="after")
     def _agree(self) -> GPTOptions:
-        if self.width_ % (2 * self.heads_):
-            raise ValueError(f"width {self.width_} is no even multiple of {self.heads_} heads")
         if self.heads_ % self.key_heads_:
             raise ValueError(f"{self.heads_} heads cannot share {self.key_heads_} heads of keys evenly")
         return self
-
-    @property
-    def width_(self) -> int:
-        """Width of the states."""
-        return self.width or _HEAD_WIDTH * self.depth
-
-    @property
-    def heads_(self) -> int:
-        """Heads of queries."""
-        return self.heads or max(1, self.width_ // _HEAD_WIDTH)
 
     @property
     def key_heads_(self) -> int:
