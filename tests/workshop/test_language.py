@@ -98,7 +98,16 @@ def test_it_is_listed(run: tw.Run) -> None:
     (line,) = [line for line in tw.runs(run.path.parent) if line["run"] == str(run.path)]
     assert (line["target"], line["metric"]) == ("causal-lm", "bits_per_byte")
     assert line["value"] == pytest.approx(run.metrics["test"]["bits_per_byte"])
-    assert line["verdict"] in {"better", "worse"}
+    judged = run.evaluation["language"]
+    counted, figure = judged["baseline"]["metrics"], judged["parts"]["test"]["metrics"]["bits_per_byte"]
+    better, worse = figure["high"] < counted["bits_per_byte"], figure["value"] > counted["bits_per_byte"]
+    assert line["verdict"] == ("better" if better else "worse" if worse else "as good")
+    words = {
+        "better": "Better than counting",
+        "worse": "Counting is better",
+        "as good": "No better than counting",
+    }
+    assert words[line["verdict"]] in run.report.read_text()
     with pytest.raises(UserError, match="not compared yet"):
         tw.compare(run, run)
 

@@ -33,6 +33,8 @@ _MOST_TOKENS = 1 << 21
 _ORDERS = 4
 _COUNTED_TOKENS = 1 << 22
 """Training tokens that n-grams are counted in."""
+_HEADLINES = ("bits_per_byte", "perplexity", "loss")
+"""What names how good a model is: the first of these that there is."""
 _LEAST_BATCHES, _WANTED_BATCHES = 8, 40
 
 Sums = npt.NDArray[np.float64]
@@ -103,6 +105,7 @@ def judge_language(job: LanguageJob, began: float) -> None:
             "unit": job.task.unit,
             "parts": parts,
             "baseline": baseline,
+            **_verdict(parts[part]["metrics"], baseline),
             "samples": samples,
         },
         "part": part,
@@ -117,6 +120,21 @@ def judge_language(job: LanguageJob, began: float) -> None:
     )
     write_report(place, evaluation=document)
     write_json(place / "evaluation.json", document)
+
+
+def _verdict(metrics: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return the metric that names how good a model is, and what it is beside counting."""
+    metric = next(name for name in _HEADLINES if name in metrics)
+    figure = metrics[metric]
+    counted = None if baseline is None else baseline["metrics"].get(metric)
+    highest = figure["value"] if figure["high"] is None else figure["high"]
+    if counted is None:
+        outcome = "no baseline"
+    elif highest < counted:
+        outcome = "better"
+    else:
+        outcome = "worse" if figure["value"] > counted else "as good"
+    return {"metric": metric, "verdict": {"outcome": outcome}}
 
 
 def _judged(job: LanguageJob, network: nn.Module, part: str) -> dict[str, Any]:

@@ -69,14 +69,9 @@ def _as_target(run: Run) -> dict[str, Any]:
     language = run.evaluation.get("language")
     if language is None:
         return {}
-    metrics = language["parts"][run.evaluation["part"]]["metrics"]
-    metric = next(name for name in ("bits_per_byte", "perplexity", "loss") if name in metrics)
-    figure = {**metrics[metric], "greater_is_better": False}
-    baseline = (language["baseline"] or {}).get("metrics", {}).get(metric)
-    outcome = "no baseline" if baseline is None else "better" if figure["value"] < baseline else "worse"
-    return {
-        language["task"]: {"metric": metric, "metrics": {metric: figure}, "verdict": {"outcome": outcome}}
-    }
+    figures = language["parts"][run.evaluation["part"]]["metrics"]
+    metrics = {name: {**figure, "greater_is_better": False} for name, figure in figures.items()}
+    return {language["task"]: {**language, "metrics": metrics}}
 
 
 def _order(entry: tuple[str, dict[str, Any]]) -> tuple[Any, ...]:

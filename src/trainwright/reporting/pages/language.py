@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from trainwright.reporting.language import Message, both
+from trainwright.reporting.language import Message, both, mark
 from trainwright.reporting.numbers import clip, count, interval, number
 from trainwright.reporting.run_documents import RunDocuments
 from trainwright.reporting.words import metric_title, part_title, task_title
@@ -14,7 +14,12 @@ from trainwright.reporting.words import metric_title, part_title, task_title
 _MOST_TOKENS = 200
 _MOST_SAMPLES = 40
 _CHARACTERS = 1_200
-_HEADLINES = ("bits_per_byte", "perplexity", "loss")
+_BADGES = {
+    "better": mark("Better than counting"),
+    "as good": mark("No better than counting"),
+    "worse": mark("Counting is better"),
+    "no baseline": mark("Not compared with a simple model"),
+}
 
 
 @dataclass(frozen=True)
@@ -33,7 +38,7 @@ class LanguagePage:
 
     Attributes:
         task: what was learned.
-        outcome: "better", "worse" or "no-baseline" beside n-grams; None while it is not judged.
+        outcome: "better", "as good", "worse" or "no baseline" beside n-grams; None while it is not judged.
         headline: the metric at the top, on the test texts.
         badge, sentence: the verdict in words.
         lines: all metrics.
@@ -66,14 +71,13 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
         return None
     judged = (run.evaluation or {}).get("language")
     lines = _lines(judged, run.judged_part) if judged else {}
-    top = next((name for name in _HEADLINES if name in lines), None)
-    outcome, badge, sentence = _verdict(judged, run.judged_part, top)
+    badge, sentence = _verdict(judged, run.judged_part) if judged else (None, None)
     tokenizer = data["tokenizer"]
     made = both("trained on this data") if tokenizer["made"] else both("the checkpoint's own")
     return LanguagePage(
         task=task_title(data["task"]),
-        outcome=outcome,
-        headline=lines[top] if top else None,
+        outcome=judged["verdict"]["outcome"] if judged else None,
+        headline=lines[judged["metric"]] if judged else None,
         badge=badge,
         sentence=sentence,
         lines=list(lines.values()),
@@ -117,48 +121,39 @@ def _lines(judged: Mapping[str, Any], part: str) -> dict[str, Line]:
     }
 
 
-def _verdict(
-    judged: Mapping[str, Any] | None, part: str, top: str | None
-) -> tuple[str | None, Message | None, Message | None]:
-    if judged is None or top is None:
-        return None, None, None
-    figure = judged["parts"][part]["metrics"][top]
-    value = number(figure["value"])
+def _verdict(judged: Mapping[str, Any], part: str) -> tuple[Message, Message]:
+    """Return the badge and the sentence of a verdict."""
+    metric, outcome = judged["metric"], judged["verdict"]["outcome"]
+    figure = judged["parts"][part]["metrics"][metric]
     result = both(
         "On texts that were kept away from training the {metric} is {value} (less is better).",
-        metric=metric_title(top, figure["title"]),
-        value=value,
+        metric=metric_title(metric, figure["title"]),
+        value=number(figure["value"]),
     )
-    baseline = (judged["baseline"] or {}).get("metrics", {}).get(top)
-    if baseline is None:
-        return "no-baseline", both("Not compared with a simple model"), result
-    highest = figure["value"] if figure["high"] is None else figure["high"]
-    better = highest < baseline
+    badge = both(_BADGES[outcome])
+    if outcome == "no baseline":
+        return badge, result
     comparison = both(
         "Counting which token follows which (n-grams of {order}) reaches {value}.",
         order=judged["baseline"]["order"],
-        value=number(baseline),
+        value=number(judged["baseline"]["metrics"][metric]),
     )
-    outcome = "better" if better else "worse" if figure["value"] > baseline else "as-good"
-    badges = {
-        "better": both("Better than counting"),
-        "worse": both("Counting is better"),
-        "as-good": both("No better than counting"),
-    }
-    return outcome, badges[outcome], both("{first} {second}", first=result, second=comparison)
+    return badge, both("{first} {second}", first=result, second=comparison)
 
 
 def _written(run: RunDocuments, judged: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
     """Return what the model wrote, the last first, each with the step at which it did."""
     found = [("", each) for each in judged["samples"]] if judged else []
     step = 0
-    earlier: list[tuple[str, Any]] = []
+    earlier: list[list[tuple[str, Any]]] = []
     for event in run.events:
         if event["kind"] == "step":
             step = event["step"]
         elif event["kind"] == "samples":
-            earlier += [(count(step), each) for each in event["samples"]]
-    found += reversed(earlier)
+            earlier.append([(count(step), each) for each in event["samples"]])
+    # The weights that were kept have written the same before.
+    last = [each for _, each in found]
+    found += [line for lines in reversed(earlier) for line in lines if line[1] not in last]
     return [
         (at, clip(each["prompt"], _CHARACTERS), clip(each["text"], _CHARACTERS))
         for at, each in found[:_MOST_SAMPLES]
