@@ -25,11 +25,13 @@ from trainwright.workshop.language_choices import (
     batch_tokens_of,
     choose_language,
     context_of,
+    depth_for,
     evaluate_every,
 )
 from trainwright.workshop.language_data import LanguageData, describe_language, prepare_language
 from trainwright.workshop.language_network import (
     build_network,
+    count_parameters,
     family_of,
     language_groups,
     load_pretrained,
@@ -38,6 +40,7 @@ from trainwright.workshop.start import write_start
 from trainwright.workshop.text_model import TextModel
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from trainwright.features.language.tokenizer import LanguageTokenizer
@@ -239,7 +242,8 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
 
     assert recipe.task is not None
     family = family_of(recipe)
-    torch.manual_seed(stream_seed(recipe.seed, "model"))
+    device = choose_device(recipe.training.device)
+    tokens_a_batch = batch_tokens_of(recipe, device)
     if family == "pretrained":
         from trainwright.features.language.checkpoint import load_language_tokenizer
 
@@ -248,17 +252,21 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
         data = prepare_language(recipe, frame, base=base, checkpoint=tokenizer)
     else:
         data = prepare_language(recipe, frame, base=base)
+    depth, options = None, recipe.model.options
+    if family != "pretrained" and recipe.model.size is None and not {"depth", "width"} & {*options}:
+        depth = ranks.from_first(_depth(recipe, data, tokens_a_batch, device, ranks))
+        sized = recipe.model.model_copy(update={"options": {**options, "depth": depth}})
+        recipe = recipe.model_copy(update={"model": sized})
+    torch.manual_seed(stream_seed(recipe.seed, "model"))
     network = _fresh(recipe, data.tokenizer.vocabulary)
     _check_vocabulary(recipe, data, network)
-    device = choose_device(recipe.training.device)
-    context = context_of(recipe, network.context)
+    context = context_of(recipe, network)
     if network.context is not None and context > network.context:
         raise RecipeError(
             f"the model reads at most {network.context} tokens, and the context is {context}",
             where="language.context",
             fix=f"set it to {network.context} or less",
         )
-    tokens_a_batch = batch_tokens_of(recipe, device, context=context)
     chat = recipe.task not in {"causal-lm", "masked-lm"}
     asked_long = recipe.language.long
     long: Literal["split", "truncate"] = (
@@ -273,8 +281,13 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     else:
         network.to(device)
     training = recipe.training.model_copy(update={"batch_tokens": tokens_a_batch, "sharding": sharding})
-    resolved = data.recipe.model_copy(update={"language": language, "training": training})
+    resolved = data.recipe.model_copy(
+        update={"model": recipe.model, "language": language, "training": training}
+    )
+    assert recipe.task is not None
     task = LANGUAGE_TASKS[recipe.task](data.tokens, reading_of(resolved, data.tokenizer))
+    if depth is not None:
+        data.notes.append(f"The model has {depth} layers: what the budget and the training texts can teach.")
     _say_long(data, context, long)
     asked = [data.indices[part] for part in PARTS]
     task.prepare(network, np.concatenate(asked), budget=tokens_a_batch)
@@ -316,6 +329,23 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     every = evaluate_every(job.choices.steps, steps_per_epoch, tokens_a_step=tokens_a_step)
     job.choices = replace(job.choices, evaluate_every=every)
     return job
+
+
+def _training_tokens(data: LanguageData) -> int:
+    index = data.indices["training"]
+    return int(sum(data.tokens.lengths[index + part].sum() for part in range(data.parts_each)))
+
+
+def _depth(recipe: Recipe, data: LanguageData, batch_tokens: int, device: torch.device, ranks: Ranks) -> int:
+    """Return the layers of a model whose size the recipe leaves open."""
+    return depth_for(
+        recipe,
+        lambda depth: count_parameters(recipe, data.tokenizer.vocabulary, depth=depth),
+        tokens=_training_tokens(data),
+        batch_tokens=batch_tokens,
+        device=device,
+        devices=ranks.size,
+    )
 
 
 def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:

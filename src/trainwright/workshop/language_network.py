@@ -83,10 +83,20 @@ def build_network(recipe: Recipe, vocabulary: int) -> LanguageModel:
     if settings.dropout is not None:
         given.setdefault("dropout", settings.dropout)
     try:
-        options = family.Options(**{**family.Options.for_size(settings.size), **given})
+        options = family.Options(**{**family.Options.for_size(settings.size_), **given})
     except ValidationError as error:
         raise explain(error, family.Options, None, ("model", "options")) from error
     return family(vocabulary, options)
+
+
+def count_parameters(recipe: Recipe, vocabulary: int, *, depth: int) -> int:
+    """Return how many parameters a model of so many layers has; no memory is taken for them."""
+    import torch
+
+    options = {**recipe.model.options, "depth": depth}
+    deep = recipe.model_copy(update={"model": recipe.model.model_copy(update={"options": options})})
+    with torch.device("meta"):
+        return sum(parameter.numel() for parameter in build_network(deep, vocabulary).parameters())
 
 
 def load_pretrained(recipe: Recipe) -> LanguageModel:
