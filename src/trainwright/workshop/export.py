@@ -68,5 +68,5 @@ def export(model: Any, output: str | Path, *, to: str = "hf", merge: bool = Fals
                     network, context=found.recipe.language.context or 1024, special=special
                 )
             theirs.save_pretrained(scratch)
-        found.tokenizer.save(scratch)
+        found.save_tokenizer(scratch)
     return place

@@ -76,9 +76,14 @@ class TextModel:
         from trainwright.workshop.language_network import save_network
 
         save_network(self.network, folder)
-        self.tokenizer.save(folder)
+        self.save_tokenizer(folder)
         whole = self.recipe.model_copy(update={"data": redacted_settings(self.recipe.data)})
         write_atomic(folder / "recipe.yaml", dump_recipe(whole))
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer, with a chat template where the model chats: others read by it that it does."""
+        template = self.tokenizer.template.source if self.chats else None
+        self.tokenizer.with_template(template).save(folder)
 
     @property
     def device(self) -> torch.device:

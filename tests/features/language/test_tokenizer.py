@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainwright.features.language.samples import blocks_of
-from trainwright.features.language.template import ChatTemplate, Turn
+from trainwright.features.language.template import CHATML, ChatTemplate, Turn
 from trainwright.features.language.tokenizer import LanguageTokenizer
 from trainwright.features.language.train import train_tokenizer, vocabulary_for
 from trainwright.foundation.errors import DataError, RecipeError
@@ -103,7 +103,9 @@ def test_templates_that_cannot_be_used_are_refused() -> None:
 
 
 def test_a_saved_tokenizer_is_the_same(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    made = tokenizer("bpe")
+    tokenizer("bpe").save(tmp_path)
+    assert not LanguageTokenizer.load(tmp_path).has_own_template  # ours is not written as its own
+    made = tokenizer("bpe").with_template(CHATML)
     made.save(tmp_path)
     read = LanguageTokenizer.load(tmp_path)
     assert read.hash_key == made.hash_key
