@@ -179,3 +179,20 @@ def test_texts_are_read_as_in_training(model: Any, tmp_path: Path) -> None:
     again = tw.evaluate(model, write(tmp_path / "own.jsonl", rows))
     assert again["kind"] == "texts"
     assert again["metrics"] == pytest.approx(found["metrics"])
+
+
+def test_exported_it_stops_where_it_did(model: Any, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    tw.export(model, tmp_path / "out")
+    theirs, cuts = (
+        AutoModelForCausalLM.from_pretrained(tmp_path / "out"),
+        AutoTokenizer.from_pretrained(tmp_path / "out"),
+    )
+    messages = [{"role": "user", "content": "What does the fox say?"}]
+    asked = cuts.apply_chat_template(
+        messages, add_generation_prompt=True, return_tensors="pt", return_dict=True
+    )
+    said = theirs.generate(**asked, max_new_tokens=40, do_sample=False)[0, asked["input_ids"].shape[1] :]
+    assert len(said) < 40
+    assert cuts.decode(said) == "fox-fox<|im_end|>"

@@ -8,9 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from small_checkpoints import TEXTS, gpt2
 
 import trainwright as tw
+from trainwright.features.language.template import CHATML
+from trainwright.foundation.errors import ModelFolderError, UserError
+from trainwright.models.layers.packing import packing
+from trainwright.workshop.text_model import TextModel
 
 QUICK: dict[str, Any] = {
     "language.context": 48,
@@ -55,3 +60,96 @@ def test_a_loaded_model_is_asked_as_it_was_trained(home: Path, tmp_path: Path) -
     loaded = tw.load(talking.path)
     assert loaded.chats and loaded.tokenizer.has_own_template
     assert loaded.tokenizer.template.source == talking.model.tokenizer.template.source
+
+
+@pytest.fixture(scope="module")
+def sliver(home: Path, tmp_path_factory: pytest.TempPathFactory) -> tw.Run:
+    """A LoRA on the base, by a recipe beside it that names it, data and template from its own folder."""
+    (home / "template.jinja").write_text(CHATML, encoding="utf-8")
+    recipe = {"data": "talks.jsonl", "task": "chat", "tuning": {"method": "lora", "rank": 4}}
+    recipe |= {"model": {"checkpoint": "base"}, "language": {"template": "template.jinja"}}
+    (home / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRAINWRIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        patch.chdir(elsewhere)
+        return tw.train(
+            recipe=home / "recipe.yaml",
+            budget="10 steps",
+            settings=QUICK | {"training.learning_rate": 0.1},
+            run=elsewhere / "run",
+        )
+
+
+def test_a_sliver_is_loaded_from_anywhere(
+    sliver: tw.Run, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    question = [{"role": "user", "content": "Say cat"}]
+    said = sliver.model.chat(question, max_tokens=8)
+    monkeypatch.chdir(tmp_path)
+    loaded = tw.load(sliver.path)
+    assert loaded.recipe.model.checkpoint == str(home / "base")
+    assert loaded.chat(question, max_tokens=8) == said
+    weights = loaded.network.state_dict()
+    assert weights and all("lora" in name for name in weights)
+    assert (sliver.path / "model" / "model.safetensors").stat().st_size < 100_000
+
+
+def test_a_base_that_is_gone_or_another_is_named(sliver: tw.Run, home: Path) -> None:
+    base, kept = home / "base", home / "kept"
+    base.rename(kept)
+    try:
+        with pytest.raises(
+            ModelFolderError, match=r"the base that this model was trained on, .*base, cannot be"
+        ):
+            tw.load(sliver.path)
+        (home / "other").rename(base)
+        with pytest.raises(ModelFolderError, match="is not the base that this model was trained on"):
+            tw.load(sliver.path)
+        base.rename(home / "other")
+    finally:
+        kept.rename(base)
+    tw.load(sliver.path)
+
+
+def test_an_adapter_names_its_base_as_the_recipe_does(sliver: tw.Run, home: Path, tmp_path: Path) -> None:
+    from peft import AutoPeftModelForCausalLM
+
+    tw.export(sliver.path, tmp_path / "adapter")
+    config = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert config["base_model_name_or_path"] == str(home / "base")
+    theirs = AutoPeftModelForCausalLM.from_pretrained(tmp_path / "adapter").eval()
+    assert_same_logits(sliver.model, theirs)
+
+
+def test_merging_for_export_leaves_the_model_as_it_is(sliver: tw.Run, tmp_path: Path) -> None:
+    from transformers import AutoModelForCausalLM
+
+    model = sliver.model
+    before = {name: tensor.clone() for name, tensor in model.network.state_dict().items()}
+    tw.export(model, tmp_path / "merged", merge=True)
+    after = model.network.state_dict()
+    assert after.keys() == before.keys() and all(torch.equal(after[name], before[name]) for name in before)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "merged").eval()
+    assert_same_logits(model, theirs)
+    with pytest.raises(UserError, match="there is something already"):
+        tw.export(model, tmp_path / "merged", merge=True)
+
+
+def test_a_whole_model_has_nothing_to_merge(home: Path, tmp_path: Path) -> None:
+    run = train(home, tmp_path / "run")
+    with pytest.raises(UserError, match="nothing to merge"):
+        tw.export(run, tmp_path / "out", merge=True)
+    tw.export(run, tmp_path / "out")
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path / "out").eval()
+    assert_same_logits(run.model, theirs)
+    assert AutoTokenizer.from_pretrained(tmp_path / "out").chat_template is None
+
+
+def assert_same_logits(model: TextModel, theirs: Any) -> None:
+    tokens = torch.arange(3, 20)
+    ours = model.network.logits(model.network.states(tokens, packing(torch.tensor([17]))))
+    found = theirs(input_ids=tokens.unsqueeze(0)).logits[0]
+    torch.testing.assert_close(ours, found, atol=1e-4, rtol=1e-4)

@@ -110,9 +110,12 @@ def load_pretrained(recipe: Recipe) -> LanguageModel:
     model = load_checkpoint(name, "masked" if masked else "causal", dtype=held, **more)
     if recipe.tuning.method == "full":
         return Pretrained(model, causal=not masked)
+    from trainwright.foundation.checkpoints import weights_digest
     from trainwright.models.language.slivers import Sliver
 
-    return Sliver(model, causal=not masked, settings=recipe.tuning)
+    network = Sliver(model, causal=not masked, settings=recipe.tuning)
+    network.base = weights_digest(name)
+    return network
 
 
 def _held(recipe: Recipe) -> tuple[torch.dtype, dict[str, Any]]:
@@ -169,6 +172,7 @@ def save_network(network: LanguageModel, folder: Path) -> None:
             "family": "sliver",
             "causal": network.causal,
             "tuning": network.settings.model_dump(mode="json"),
+            "base": network.base,
         }
         network.save_adapter(folder / ADAPTER)
     elif isinstance(network, Pretrained):
@@ -199,7 +203,7 @@ def load_network(folder: Path, recipe: Recipe) -> LanguageModel:
     """Return the network of a model folder.
 
     Raises:
-        ModelFolderError: the weights do not fit.
+        ModelFolderError: the weights do not fit, or the base of a sliver is gone or another.
     """
     import torch
     from safetensors.torch import load_file
@@ -214,7 +218,7 @@ def load_network(folder: Path, recipe: Recipe) -> LanguageModel:
         # Weights are drawn only to be replaced: the caller's random numbers stay as they are.
         with torch.random.fork_rng(devices=[]):
             if about["family"] == "sliver":
-                network: LanguageModel = load_pretrained(recipe)
+                network: LanguageModel = _on_base(recipe, about, folder)
             elif about["family"] == "pretrained":
                 causal = bool(about["causal"])
                 inner = build_model(about["config"], "causal" if causal else "masked")
@@ -227,12 +231,40 @@ def load_network(folder: Path, recipe: Recipe) -> LanguageModel:
         # Of tensors that share memory one was written.
         tied = {name: tensor for name, tensor in network.state_dict().items() if name in _tied(network)}
         network.load_state_dict(tied | state)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecipeError) as error:
+    except ModelFolderError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError) as error:
         raise ModelFolderError(
             f"the weights do not fit the model ({str(error).splitlines()[0]})",
             where=str(folder),
             fix="use an undamaged copy of the folder",
         ) from error
+    return network
+
+
+def _on_base(recipe: Recipe, about: Mapping[str, Any], folder: Path) -> LanguageModel:
+    """Return a sliver, its values not loaded yet, on the base that it was trained on.
+
+    Raises:
+        ModelFolderError: the base cannot be loaded, or is another.
+    """
+    from trainwright.models.language.slivers import Sliver
+
+    try:
+        network = load_pretrained(recipe)
+    except RecipeError as error:
+        raise ModelFolderError(
+            f"the base that this model was trained on, {recipe.model.checkpoint}, cannot be loaded: {error.what}",
+            where=str(folder),
+            fix="load it where that base is, and a GPU if tuning.base needs one",
+        ) from error
+    assert isinstance(network, Sliver)
+    if about.get("base") not in {None, network.base}:
+        raise ModelFolderError(
+            f"{recipe.model.checkpoint} is not the base that this model was trained on: its weights are others",
+            where=str(folder),
+            fix="put the one there that it was trained on",
+        )
     return network
 
 
