@@ -13,7 +13,7 @@ from trainwright.foundation.errors import DataError
 from trainwright.workshop.text_model import TextModel
 
 _FORMATS = {"source": "pairs", "instruction": "alpaca"}
-"""Column of the question → the format whose other columns (input, system, history) belong to it; else prompt."""
+"""Column of the question → the format whose other columns (input, history, …) belong to it; else prompt."""
 _MOST_ROWS = 100_000
 _NEW_TOKENS = 128
 _BATCH = 8
