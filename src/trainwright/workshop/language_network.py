@@ -89,14 +89,20 @@ def build_network(recipe: Recipe, vocabulary: int) -> LanguageModel:
     return family(vocabulary, options)
 
 
-def count_parameters(recipe: Recipe, vocabulary: int, *, depth: int) -> int:
-    """Return how many parameters a model of so many layers has; no memory is taken for them."""
+def count_parameters(recipe: Recipe, vocabulary: int, *, depth: int) -> int | None:
+    """Return how many parameters a model of so many layers has; no memory is taken for them.
+
+    None where the options that the recipe gives do not fit that depth.
+    """
     import torch
 
     options = {**recipe.model.options, "depth": depth}
     deep = recipe.model_copy(update={"model": recipe.model.model_copy(update={"options": options})})
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in build_network(deep, vocabulary).parameters())
+    try:
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in build_network(deep, vocabulary).parameters())
+    except RecipeError:
+        return None
 
 
 def load_pretrained(recipe: Recipe) -> LanguageModel:
@@ -250,18 +256,19 @@ def _on_base(recipe: Recipe, about: Mapping[str, Any], folder: Path) -> Language
     """
     from trainwright.models.language.slivers import Sliver
 
+    name = recipe.model.checkpoint
     try:
         network = load_pretrained(recipe)
     except RecipeError as error:
         raise ModelFolderError(
-            f"the base that this model was trained on, {recipe.model.checkpoint}, cannot be loaded: {error.what}",
+            f"the base that this model was trained on, {name}, cannot be loaded: {error.what}",
             where=str(folder),
             fix="load it where that base is, and a GPU if tuning.base needs one",
         ) from error
     assert isinstance(network, Sliver)
     if about.get("base") not in {None, network.base}:
         raise ModelFolderError(
-            f"{recipe.model.checkpoint} is not the base that this model was trained on: its weights are others",
+            f"{name} is not the base that this model was trained on: its weights are others",
             where=str(folder),
             fix="put the one there that it was trained on",
         )
