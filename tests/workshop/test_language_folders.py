@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import trainwright as tw
 from trainwright.features.language.template import CHATML
 from trainwright.foundation.errors import ModelFolderError, UserError
 from trainwright.models.layers.packing import packing
+from trainwright.reporting.manifest import write_manifest
 from trainwright.workshop.text_model import TextModel
 
 QUICK: dict[str, Any] = {
@@ -153,3 +155,38 @@ def assert_same_logits(model: TextModel, theirs: Any) -> None:
     ours = model.network.logits(model.network.states(tokens, packing(torch.tensor([17]))))
     found = theirs(input_ids=tokens.unsqueeze(0)).logits[0]
     torch.testing.assert_close(ours, found, atol=1e-4, rtol=1e-4)
+
+
+def resealed(model: Path, place: Path, file: str, content: bytes) -> Path:
+    """Copy a model folder with another file, and a manifest that agrees with it."""
+    shutil.copytree(model, place)
+    (place / file).write_bytes(content)
+    write_manifest(place, data_fingerprint="", metrics={})
+    return place
+
+
+NO_WEIGHTS = (8).to_bytes(8, "little") + b'{"a":{}}'
+"""A header that names a tensor and says nothing of it."""
+
+
+def test_malformed_folders_are_refused_before_memory_is_taken(home: Path, tmp_path: Path) -> None:
+    ours = {"model.checkpoint": None, "model.options": {"depth": 2, "width": 32}, "language.vocabulary": 320}
+    for run, huge in (
+        (train(home, tmp_path / "theirs"), {"n_layer": 10**9, "n_embd": 10**6, "vocab_size": 10**9}),
+        (train(home, tmp_path / "ours", **ours), {"depth": 500, "width": 2**20}),
+    ):
+        model = run.path / "model"
+        about = json.loads((model / "language.json").read_text())
+        shape = about.get("options") or about["config"]
+        for name, value in huge.items():
+            shape[name], kept = value, shape[name]
+            place = tmp_path / f"{run.path.name}-{name}"
+            resealed(model, place, "language.json", json.dumps(about).encode())
+            with pytest.raises(ModelFolderError, match="a larger model than there are weights for"):
+                tw.load(place)
+            shape[name] = kept
+        for content in (b"", b"\xff" * 64, (1 << 40).to_bytes(8, "little") + b"{}", NO_WEIGHTS):
+            place = tmp_path / f"{run.path.name}-{len(content)}"
+            resealed(model, place, "model.safetensors", content)
+            with pytest.raises(ModelFolderError, match="the weights do not fit the model"):
+                tw.load(place)
