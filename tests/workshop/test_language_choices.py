@@ -8,6 +8,7 @@ import pytest
 import torch
 
 import trainwright as tw
+from trainwright.foundation.errors import RecipeError
 from trainwright.recipe.recipe import Recipe
 from trainwright.workshop.language_choices import depth_for
 
@@ -62,3 +63,13 @@ def test_a_run_without_a_size_says_the_depth_and_one_with_a_size_keeps_it(tmp_pa
     )
     assert sized.recipe.model.options == {}
     assert sized.model.network.shape == (4, 256)
+
+
+def test_depths_that_do_not_fit_the_other_options_are_passed_over(tmp_path: Path) -> None:
+    """Five heads divide the width of 64 for each layer at 5, 10, … layers."""
+    texts = {"text": [f"The {n}th line says that {n} and {n + 1} follow each other." for n in range(200)]}
+    settings = {"model.options": {"heads": 5}, "evaluation.sample_tokens": 0}
+    run = tw.train(texts, task="causal-lm", budget="1 steps", settings=settings, run=tmp_path / "run")
+    assert run.recipe.model.options == {"heads": 5, "depth": 5}
+    with pytest.raises(RecipeError, match="there is no key 'head'"):
+        tw.train(texts, task="causal-lm", settings={"model.options": {"head": 5}}, run=tmp_path / "wrong")

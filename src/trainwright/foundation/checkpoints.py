@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -25,6 +26,8 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _GGUF = ".gguf"
 _MAGIC = b"GGUF"
 _VERSION = 1
+_PIECES, _PIECE = 256, 1 << 16
+"""Pieces of a file of weights that its digest is of, and the bytes of each."""
 
 
 def language_checkpoint(name: str) -> Path:
@@ -93,6 +96,30 @@ def _converted(path: Path, name: str) -> Path:
                 model.save_pretrained(scratch)
         folder.touch()
     return folder
+
+
+def weights_digest(name: str) -> str:
+    """Return a digest of a checkpoint's weights: of the sizes of its files, and of pieces from all over them.
+
+    To read all of a large model would take as long as to load it.
+
+    Args:
+        name: as for `language_checkpoint`.
+    """
+    path = Path(name).expanduser()
+    place = path if path.exists() else language_checkpoint(name)
+    files = [place]
+    if place.is_dir():
+        files = sorted(place.glob("*.safetensors")) or sorted(place.glob(f"*{_GGUF}"))
+    found = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        found.update(f"{size}\n".encode())
+        with file.open("rb") as stream:
+            for start in range(0, size, max(size // _PIECES, _PIECE)):
+                stream.seek(start)
+                found.update(stream.read(_PIECE))
+    return found.hexdigest()
 
 
 @contextmanager

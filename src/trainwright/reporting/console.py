@@ -219,16 +219,16 @@ def metrics_table(found: Mapping[str, Any]) -> Group:
 
     Args:
         found: {"data", "rows", "set_aside", "targets": as in evaluation.json}; of a language model
-            {"data", "rows", "kind", "metrics": name → value}.
+            {"data", "rows", "set_aside", "kind", "metrics": name → value}.
     """
     from rich.console import Group
 
+    aside = f", {count(found['set_aside'])} set aside" if found.get("set_aside") else ""
     if "kind" in found:
         table = _table(found["kind"], "this model")
         for name, value in found["metrics"].items():
             table.add_row(_text(metric_title(name).en), _text(number(value)))
-        return Group(_text(f"{found['data']}: {count(found['rows'])} rows", style="bold"), table)
-    aside = f", {count(found['set_aside'])} set aside" if found.get("set_aside") else ""
+        return Group(_text(f"{found['data']}: {count(found['rows'])} rows{aside}", style="bold"), table)
     return Group(
         _text(f"{found['data']}: {count(found['rows'])} rows{aside}", style="bold"),
         *(result_table(name, evaluation) for name, evaluation in found["targets"].items()),

@@ -51,7 +51,7 @@ SLIVER_RATES = {
 
 def depth_for(
     recipe: Recipe,
-    parameters: Callable[[int], int],
+    parameters: Callable[[int], int | None],
     *,
     tokens: int,
     batch_tokens: int,
@@ -62,7 +62,7 @@ def depth_for(
 
     Args:
         recipe: what was asked for.
-        parameters: layers → parameters.
+        parameters: layers → parameters; None where other options do not fit so many.
         tokens: of the training data.
         batch_tokens: tokens of a micro-batch.
         device: what trains it.
@@ -81,13 +81,15 @@ def depth_for(
             "epochs": budget.amount * tokens,
         }[budget.unit]
 
-    fitting = _DEPTHS[0]
+    fitting: int | None = None
     for depth in _DEPTHS:
         number = parameters(depth)
-        if _TAUGHT * number > seen(number) or number > _KNOWN * tokens:
+        if number is None:
+            continue
+        if fitting is not None and (_TAUGHT * number > seen(number) or number > _KNOWN * tokens):
             break
         fitting = depth
-    return fitting
+    return fitting or _DEPTHS[0]
 
 
 def context_of(recipe: Recipe, network: LanguageModel) -> int:

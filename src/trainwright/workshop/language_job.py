@@ -13,7 +13,7 @@ import numpy as np
 from trainwright.data.batch_plan import BatchPlan
 from trainwright.data.encoded import Array
 from trainwright.data.splits.parts import PARTS
-from trainwright.foundation.devices import choose_device
+from trainwright.foundation.devices import autocast, choose_device
 from trainwright.foundation.errors import DataError, RecipeError
 from trainwright.foundation.random import stream_seed
 from trainwright.foundation.ranks import ALONE, Ranks
@@ -289,8 +289,6 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     if depth is not None:
         data.notes.append(f"The model has {depth} layers: what the budget and the training texts can teach.")
     _say_long(data, context, long)
-    asked = [data.indices[part] for part in PARTS]
-    task.prepare(network, np.concatenate(asked), budget=tokens_a_batch)
     batches = task.batches(data.indices["training"], budget=tokens_a_batch, training=True)
     plan = batches.plan(0)
     if not len(plan):
@@ -302,6 +300,10 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     choices = choose_language(
         resolved, network, tokens=tokens, steps_per_epoch=steps_per_epoch, precision=_precision(device)
     )
+    # What the model thinks before its first step is compared with what it thinks in training: as precisely.
+    with autocast(device, choices.training.precision):
+        asked = np.concatenate([data.indices[part] for part in PARTS])
+        task.prepare(network, asked, budget=tokens_a_batch)
     reasons = dict(choices.reasons)
     if recipe.training.batch_tokens is None:
         reasons["batch_tokens"] = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,14 +90,20 @@ def build_network(recipe: Recipe, vocabulary: int) -> LanguageModel:
     return family(vocabulary, options)
 
 
-def count_parameters(recipe: Recipe, vocabulary: int, *, depth: int) -> int:
-    """Return how many parameters a model of so many layers has; no memory is taken for them."""
+def count_parameters(recipe: Recipe, vocabulary: int, *, depth: int) -> int | None:
+    """Return how many parameters a model of so many layers has; no memory is taken for them.
+
+    None where the options that the recipe gives do not fit that depth.
+    """
     import torch
 
     options = {**recipe.model.options, "depth": depth}
     deep = recipe.model_copy(update={"model": recipe.model.model_copy(update={"options": options})})
-    with torch.device("meta"):
-        return sum(parameter.numel() for parameter in build_network(deep, vocabulary).parameters())
+    try:
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in build_network(deep, vocabulary).parameters())
+    except RecipeError:
+        return None
 
 
 def load_pretrained(recipe: Recipe) -> LanguageModel:
@@ -110,9 +117,12 @@ def load_pretrained(recipe: Recipe) -> LanguageModel:
     model = load_checkpoint(name, "masked" if masked else "causal", dtype=held, **more)
     if recipe.tuning.method == "full":
         return Pretrained(model, causal=not masked)
+    from trainwright.foundation.checkpoints import weights_digest
     from trainwright.models.language.slivers import Sliver
 
-    return Sliver(model, causal=not masked, settings=recipe.tuning)
+    network = Sliver(model, causal=not masked, settings=recipe.tuning)
+    network.base = weights_digest(name)
+    return network
 
 
 def _held(recipe: Recipe) -> tuple[torch.dtype, dict[str, Any]]:
@@ -169,6 +179,7 @@ def save_network(network: LanguageModel, folder: Path) -> None:
             "family": "sliver",
             "causal": network.causal,
             "tuning": network.settings.model_dump(mode="json"),
+            "base": network.base,
         }
         network.save_adapter(folder / ADAPTER)
     elif isinstance(network, Pretrained):
@@ -199,13 +210,12 @@ def load_network(folder: Path, recipe: Recipe) -> LanguageModel:
     """Return the network of a model folder.
 
     Raises:
-        ModelFolderError: the weights do not fit.
+        ModelFolderError: the weights do not fit, or the base of a sliver is gone or another.
     """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from trainwright.models.language.base import LANGUAGE_MODELS
-    from trainwright.models.language.checkpoint import build_model
     from trainwright.models.language.pretrained import Pretrained
     from trainwright.workshop.text_model import read_about
 
@@ -214,25 +224,86 @@ def load_network(folder: Path, recipe: Recipe) -> LanguageModel:
         # Weights are drawn only to be replaced: the caller's random numbers stay as they are.
         with torch.random.fork_rng(devices=[]):
             if about["family"] == "sliver":
-                network: LanguageModel = load_pretrained(recipe)
-            elif about["family"] == "pretrained":
-                causal = bool(about["causal"])
-                inner = build_model(about["config"], "causal" if causal else "masked")
-                network = Pretrained(inner, causal=causal)
+                network = _on_base(recipe, about, folder)
             else:
-                family = LANGUAGE_MODELS[about["family"]]
-                options = family.Options(**about["options"])
-                network = family(about["vocabulary"], options)
+                _check_size(about, folder / WEIGHTS)
+                network = _described(about)
+                if about["family"] == "pretrained":
+                    network = Pretrained(network, causal=bool(about["causal"]))
         state = load_file(folder / WEIGHTS)
         # Of tensors that share memory one was written.
         tied = {name: tensor for name, tensor in network.state_dict().items() if name in _tied(network)}
         network.load_state_dict(tied | state)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecipeError) as error:
+    except ModelFolderError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelFolderError(
             f"the weights do not fit the model ({str(error).splitlines()[0]})",
             where=str(folder),
             fix="use an undamaged copy of the folder",
         ) from error
+    return network
+
+
+def _described(about: Mapping[str, Any]) -> Any:
+    """Return the network that a folder describes, with random weights; of a pretrained one the library's."""
+    from trainwright.models.language.base import LANGUAGE_MODELS
+    from trainwright.models.language.checkpoint import build_model
+
+    if about["family"] == "pretrained":
+        return build_model(about["config"], "causal" if about["causal"] else "masked")
+    family = LANGUAGE_MODELS[about["family"]]
+    return family(about["vocabulary"], family.Options(**about["options"]))
+
+
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers")
+"""What configurations call the number of layers."""
+
+
+def _check_size(about: Mapping[str, Any], weights: Path) -> None:
+    """Check that a network has no more numbers than there are weights for, before memory is taken for it.
+
+    Raises:
+        ValueError: it has.
+    """
+    import torch
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="pt") as held:
+        stored = [math.prod(held.get_slice(name).get_shape()) for name in held.keys()]  # noqa: SIM118
+    layers = [about.get("config", {}).get(name) or 0 for name in _LAYERS]
+    if max(layers) <= len(stored):
+        with torch.device("meta"):
+            needed = sum(parameter.numel() for parameter in _described(about).parameters())
+        if needed <= sum(stored):
+            return
+    raise ValueError("it describes a larger model than there are weights for")
+
+
+def _on_base(recipe: Recipe, about: Mapping[str, Any], folder: Path) -> LanguageModel:
+    """Return a sliver, its values not loaded yet, on the base that it was trained on.
+
+    Raises:
+        ModelFolderError: the base cannot be loaded, or is another.
+    """
+    from trainwright.models.language.slivers import Sliver
+
+    name = recipe.model.checkpoint
+    try:
+        network = load_pretrained(recipe)
+    except RecipeError as error:
+        raise ModelFolderError(
+            f"the base that this model was trained on, {name}, cannot be loaded: {error.what}",
+            where=str(folder),
+            fix="load it where that base is, and a GPU if tuning.base needs one",
+        ) from error
+    assert isinstance(network, Sliver)
+    if about.get("base") not in {None, network.base}:
+        raise ModelFolderError(
+            f"{name} is not the base that this model was trained on: its weights are others",
+            where=str(folder),
+            fix="put the one there that it was trained on",
+        )
     return network
 
 

@@ -76,9 +76,14 @@ class TextModel:
         from trainwright.workshop.language_network import save_network
 
         save_network(self.network, folder)
-        self.tokenizer.save(folder)
+        self.save_tokenizer(folder)
         whole = self.recipe.model_copy(update={"data": redacted_settings(self.recipe.data)})
         write_atomic(folder / "recipe.yaml", dump_recipe(whole))
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer, with a chat template where the model chats: others read by it that it does."""
+        template = self.tokenizer.template.source if self.chats else None
+        self.tokenizer.with_template(template).save(folder)
 
     @property
     def device(self) -> torch.device:
@@ -139,18 +144,14 @@ class TextModel:
         """
         return self._texts([self._turns(messages)], stop, Sampling(**sampling))[0]
 
-    def answers(self, questions: Sequence[str], **sampling: Any) -> list[str]:
-        """Return answers to some questions, each by itself: as messages where the model chats.
+    def answers(self, questions: Sequence[str | Messages], **sampling: Any) -> list[str]:
+        """Return answers to some questions, each by itself: as messages where the model chats, else as text.
 
         Args:
-            questions: done together.
+            questions: texts, or messages up to the answer; done together.
             sampling: as for `generate`.
         """
-        asked = [
-            self._turns([{"role": "user", "content": text}]) if self.chats else self._prompt(text)
-            for text in questions
-        ]
-        return self._texts(asked, (), Sampling(**sampling))
+        return self._texts([self._question(one) for one in questions], (), Sampling(**sampling))
 
     def log_probabilities(self, prompt: str, continuations: Sequence[str]) -> list[float]:
         """Return the log-probability of each continuation of a plain text, in nats.
@@ -204,6 +205,12 @@ class TextModel:
         # Behind a source a target follows; a text goes on.
         end = [self.tokenizer.end] if self.recipe.task == "sequence-to-sequence" else []
         return np.concatenate([[self.tokenizer.first], ids, end]).astype(np.int32)
+
+    def _question(self, question: str | Messages) -> Any:
+        messages = [{"role": "user", "content": question}] if isinstance(question, str) else question
+        if self.chats:
+            return self._turns(messages)
+        return self._prompt("\n".join(message["content"] for message in messages))
 
     def _turns(self, messages: Messages) -> Any:
         turns = []

@@ -7,6 +7,7 @@ sandbox, which reaches neither files nor Python.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -121,36 +122,37 @@ class ChatTemplate:
         return Rendered(whole, tuple(spans))
 
     def _render(self, turns: Sequence[Turn], *, prompt: bool = False) -> str:
-        import jinja2
+        from trainwright.features.language.sandbox import SECONDS
 
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
         try:
+            compiled = self._compiled
+            compiled.environment.deadline = time.monotonic() + SECONDS
             return str(
-                self._compiled.render(
-                    messages=messages, add_generation_prompt=prompt, tools=None, **self.special
-                )
+                compiled.render(messages=messages, add_generation_prompt=prompt, tools=None, **self.special)
             )
         except _Refused as error:
             raise DataError(f"the chat template refuses it: {error}", fix="mend the conversation") from error
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+        except Exception as error:  # a template may divide by zero, call itself, or take all memory
             raise RecipeError(
-                f"the chat template fails: {error}", where="language.template", fix="choose another template"
+                f"the chat template fails: {str(error) or type(error).__name__}",
+                where="language.template",
+                fix="choose another template",
             ) from error
 
     @cached_property
     def _compiled(self) -> Any:
         import jinja2
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
+
+        from trainwright.features.language.sandbox import Sandbox
 
         # As transformers sets it up: templates are written for that.
-        environment = ImmutableSandboxedEnvironment(
-            trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"]
-        )
+        environment = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
         environment.globals |= {"raise_exception": _refuse, "strftime_now": _no_clock}
         source = _STATEMENT.sub(_mark, self.source)
         try:
             return environment.from_string(source)
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, RecursionError) as error:
             raise RecipeError(
                 f"this is not a Jinja template: {error}", where="language.template", fix="mend it"
             ) from error

@@ -266,13 +266,12 @@ class LanguageTokenizer:
         return json.dumps([self.backend.to_str(), self.special, self._template], sort_keys=True)
 
     def save(self, folder: Path) -> None:
-        """Write the files by which this and transformers' tokenizers are read."""
+        """Write the files by which this and transformers' tokenizers are read; no template that is ours."""
         write_atomic(folder / FILE, self.backend.to_str(pretty=True))
         settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", **self.special}
         settings["clean_up_tokenization_spaces"] = False
-        template = self.template.source
-        if self._template is not None or "mask_token" not in self.special:
-            settings["chat_template"] = template
+        if self._template is not None:
+            settings["chat_template"] = self._template
         write_json(folder / SETTINGS, settings)
 
     @classmethod

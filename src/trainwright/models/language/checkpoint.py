@@ -76,6 +76,8 @@ def load_checkpoint(name: str, kind: Kind, *, dtype: torch.dtype = torch.float32
             where=name,
             fix="choose another checkpoint, or mend its config.json",
         )
+    # What adapters call their base: what its user does, and not where it lies in a cache.
+    model.name_or_path = name
     return model
 
 

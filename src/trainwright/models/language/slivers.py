@@ -41,7 +41,12 @@ class Sliver(Pretrained):
         model: the base.
         causal: whether tokens see earlier ones alone.
         settings: which sliver.
+
+    Attributes:
+        base: digest of the base's weights; None for one that is nobody's checkpoint.
     """
+
+    base: str | None = None
 
     def __init__(self, model: Any, *, causal: bool, settings: TuningSettings) -> None:
         super().__init__(model, causal=causal)
