@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     import torch
 
     from trainwright.models.language.base import LanguageModel
+    from trainwright.models.language.checkpoint import Kind
+    from trainwright.models.language.pretrained import Pretrained
+    from trainwright.recipe.recipe import TuningSettings
     from trainwright.training.optimizers import ParameterGroup
 
 WEIGHTS, ADAPTER = "model.safetensors", "adapter"
@@ -89,20 +92,65 @@ def build_network(recipe: Recipe, vocabulary: int) -> LanguageModel:
     return family(vocabulary, options)
 
 
+def kind_of(recipe: Recipe) -> Kind:
+    """Return which kind of model a recipe's checkpoint is loaded as.
+
+    Raises:
+        RecipeError: it has an encoder and a decoder, and the task is learned by one of them alone.
+    """
+    from trainwright.foundation.checkpoints import has_encoder_and_decoder
+
+    name, task = recipe.model.checkpoint, recipe.task
+    assert name is not None
+    if has_encoder_and_decoder(name):
+        if task != "sequence-to-sequence":
+            part = "an encoder" if task == "masked-lm" else "a decoder"
+            raise RecipeError(
+                f"this checkpoint has an encoder and a decoder, and {task} is learned by {part} alone",
+                where=name,
+                fix=f"set task to sequence-to-sequence, or choose a checkpoint that is {part}",
+            )
+        return "sequence-to-sequence"
+    return "masked" if task == "masked-lm" else "causal"
+
+
+def objective_of(task: str, *, encodes: bool) -> str:
+    """Return the word of what is learned, by which samples are read and losses are found.
+
+    Args:
+        task: the recipe's.
+        encodes: whether the model has an encoder and a decoder.
+    """
+    return "encoder-decoder" if encodes else task
+
+
 def load_pretrained(recipe: Recipe) -> LanguageModel:
     """Return the checkpoint's model, and on it the sliver that the recipe asks for."""
-    from trainwright.models.language.checkpoint import load_checkpoint
-    from trainwright.models.language.pretrained import Pretrained
+    from trainwright.models.language.checkpoint import load_checkpoint, trained_context
 
-    name, masked = recipe.model.checkpoint, recipe.task == "masked-lm"
+    name = recipe.model.checkpoint
     assert name is not None
+    kind = kind_of(recipe)
     held, more = _held(recipe)
-    model = load_checkpoint(name, "masked" if masked else "causal", dtype=held, **more)
-    if recipe.tuning.method == "full":
-        return Pretrained(model, causal=not masked)
-    from trainwright.models.language.slivers import Sliver
+    model = load_checkpoint(name, kind, dtype=held, **more)
+    tuning = None if recipe.tuning.method == "full" else recipe.tuning
+    network = _behind_ours(model, kind, tuning=tuning)
+    network.trained_context = trained_context(name, model)
+    return network
 
-    return Sliver(model, causal=not masked, settings=recipe.tuning)
+
+def _behind_ours(model: Any, kind: Kind, *, tuning: TuningSettings | None = None) -> Pretrained:
+    """Return a model of transformers behind our interface, with a sliver or without."""
+    from trainwright.models.language.encoder_decoder import EncoderDecoder
+    from trainwright.models.language.pretrained import Pretrained
+    from trainwright.models.language.slivers import EncoderDecoderSliver, Sliver
+
+    if kind == "sequence-to-sequence":
+        return EncoderDecoder(model) if tuning is None else EncoderDecoderSliver(model, settings=tuning)
+    causal = kind == "causal"
+    return (
+        Pretrained(model, causal=causal) if tuning is None else Sliver(model, causal=causal, settings=tuning)
+    )
 
 
 def _held(recipe: Recipe) -> tuple[torch.dtype, dict[str, Any]]:
@@ -148,7 +196,7 @@ def _held(recipe: Recipe) -> tuple[torch.dtype, dict[str, Any]]:
 
 def save_network(network: LanguageModel, folder: Path) -> None:
     """Write weights, and what it takes to build the network again."""
-    from trainwright.models.language.checkpoint import config_of
+    from trainwright.models.language.checkpoint import config_of, generation_of
     from trainwright.models.language.pretrained import Pretrained
     from trainwright.models.language.slivers import Sliver
     from trainwright.workshop.text_model import write_about
@@ -163,6 +211,8 @@ def save_network(network: LanguageModel, folder: Path) -> None:
         network.save_adapter(folder / ADAPTER)
     elif isinstance(network, Pretrained):
         about |= {"family": "pretrained", "causal": network.causal, "config": config_of(network.model)}
+        if network.encodes:
+            about |= {"encodes": True, "generation": generation_of(network.model)}
     else:
         about |= {"family": _word_of(network), "options": network.options.model_dump(mode="json")}
     write_about(folder, about)
@@ -196,7 +246,6 @@ def load_network(folder: Path, recipe: Recipe) -> LanguageModel:
 
     from trainwright.models.language.base import LANGUAGE_MODELS
     from trainwright.models.language.checkpoint import build_model
-    from trainwright.models.language.pretrained import Pretrained
     from trainwright.workshop.text_model import read_about
 
     about = read_about(folder)
@@ -206,14 +255,16 @@ def load_network(folder: Path, recipe: Recipe) -> LanguageModel:
             if about["family"] == "sliver":
                 network: LanguageModel = load_pretrained(recipe)
             elif about["family"] == "pretrained":
-                causal = bool(about["causal"])
-                inner = build_model(about["config"], "causal" if causal else "masked")
-                network = Pretrained(inner, causal=causal)
+                kind: Kind = "causal" if about["causal"] else "masked"
+                kind = "sequence-to-sequence" if about.get("encodes") else kind
+                inner = build_model(about["config"], kind, generation=about.get("generation"))
+                network = _behind_ours(inner, kind)
             else:
                 family = LANGUAGE_MODELS[about["family"]]
                 options = family.Options(**about["options"])
                 network = family(about["vocabulary"], options)
         state = load_file(folder / WEIGHTS)
+        _untie(network, state)
         # Of tensors that share memory one was written.
         tied = {name: tensor for name, tensor in network.state_dict().items() if name in _tied(network)}
         network.load_state_dict(tied | state)
@@ -224,6 +275,18 @@ def load_network(folder: Path, recipe: Recipe) -> LanguageModel:
             fix="use an undamaged copy of the folder",
         ) from error
     return network
+
+
+def _untie(network: LanguageModel, state: Mapping[str, torch.Tensor]) -> None:
+    """Make two weights of one where the folder has both: the library ties T5's output whatever it is."""
+    from torch import nn
+
+    first: dict[int, str] = {}
+    for name, parameter in list(network.named_parameters(remove_duplicate=False)):
+        if id(parameter) in first and {name, first[id(parameter)]} <= state.keys():
+            parent, _, last = name.rpartition(".")
+            setattr(network.get_submodule(parent), last, nn.Parameter(parameter.detach().clone()))
+        first.setdefault(id(parameter), name)
 
 
 def _tied(network: LanguageModel) -> set[str]:
