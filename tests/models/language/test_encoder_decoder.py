@@ -118,6 +118,43 @@ def test_an_architecture_that_is_not_understood_is_refused() -> None:
         EncoderDecoder(inner)
 
 
+@pytest.mark.parametrize("kind", ["mbart", "prophetnet"])
+def test_targets_that_are_read_in_another_way_are_refused(kind: str) -> None:
+    """mBART's begin with their language; ProphetNet tells several tokens at once."""
+    import transformers as hf
+
+    if kind == "mbart":
+        inner: Any = hf.MBartForConditionalGeneration(
+            hf.MBartConfig(
+                vocab_size=90,
+                d_model=32,
+                encoder_layers=1,
+                decoder_layers=1,
+                encoder_attention_heads=4,
+                decoder_attention_heads=4,
+                encoder_ffn_dim=48,
+                decoder_ffn_dim=48,
+                decoder_start_token_id=5,
+            )
+        )
+    else:
+        inner = hf.ProphetNetForConditionalGeneration(
+            hf.ProphetNetConfig(
+                vocab_size=90,
+                hidden_size=32,
+                encoder_ffn_dim=48,
+                decoder_ffn_dim=48,
+                num_encoder_layers=1,
+                num_decoder_layers=1,
+                num_encoder_attention_heads=4,
+                num_decoder_attention_heads=4,
+                decoder_start_token_id=0,
+            )
+        )
+    with pytest.raises(RecipeError, match="is not read here as transformers reads it"):
+        EncoderDecoder(inner.eval())
+
+
 def texts(network: EncoderDecoder, prompts: Sequence[Sequence[int]], *, cached: bool, most: int = 12) -> Any:
     found: list[list[int]] = [[] for _ in prompts]
     ids = [np.array(prompt, dtype=np.int32) for prompt in prompts]

@@ -191,10 +191,13 @@ class EncoderDecoder(Pretrained):
             expected = self.model(input_ids=tokens, decoder_input_ids=shifted).logits
             for self._split in (True, False) if isinstance(layer, nn.Linear) else (False,):
                 try:
+                    if not self._shifts_as(shifted, tokens):  # mBART's targets begin with their language
+                        break
                     found = self.logits(self.told(tokens, length, tokens))
+                    stepped = self.logits(self._stepped(tokens, shifted))
                 except (TypeError, ValueError, RuntimeError, IndexError, AttributeError):
                     continue  # a model of another kind can refuse in any of these ways
-                if same(found, expected):
+                if same(found, expected) and same(stepped, expected):
                     return self._split
         finally:
             self.model.train(training)
@@ -203,6 +206,18 @@ class EncoderDecoder(Pretrained):
             where="model.checkpoint",
             fix="choose a checkpoint of another architecture, such as T5, BART, Marian or Pegasus",
         )
+
+    def _shifts_as(self, shifted: Tensor, targets: Tensor) -> bool:
+        """Return whether the model itself reads the targets so: behind one token that starts them all."""
+        shift = getattr(self.model, "prepare_decoder_input_ids_from_labels", None)
+        if shift is None or getattr(self.model.config, "decoder_start_token_id", None) is None:
+            return True
+        return torch.equal(shift(targets), shifted)
+
+    def _stepped(self, sources: Tensor, targets: Tensor) -> Tensor:
+        """Return the states of some targets that are read token by token at their end, with a cache."""
+        cache = self.encode(sources, torch.ones_like(sources)).begin()
+        return torch.cat([self.step(part, cache) for part in torch.split(targets, [3, 1, 1], dim=1)], dim=1)
 
     def _place_shift(self) -> None:
         """Rows are read padded."""
