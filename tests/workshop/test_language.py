@@ -271,6 +271,12 @@ def test_a_model_learns_to_translate(tmp_path: Path) -> None:
     found = tw.evaluate(made.model, str(path))
     assert found["kind"] == "answers"
     assert found["metrics"]["exact_match"] > 0.9
+    rows = [
+        {"prompt": f"{one} red", "choices": [f"{word} rot" for word in words.values()], "answer": number}
+        for number, one in enumerate(words)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert tw.evaluate(made.model, str(path))["metrics"]["accuracy"] == 1
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -63,6 +64,24 @@ def language_checkpoint(name: str) -> Path:
             "GGUF files need the package gguf", where=name, fix="pip install 'trainwright[gguf]'"
         )
     return _converted(path, name)
+
+
+def has_encoder_and_decoder(name: str) -> bool:
+    """Return whether a checkpoint says that it has an encoder and a decoder.
+
+    Args:
+        name: as for `language_checkpoint`.
+
+    Raises:
+        RecipeError: there is none, or its configuration cannot be read.
+    """
+    try:
+        config = json.loads((language_checkpoint(name) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            "the config.json of this checkpoint cannot be read", where=name, fix="download it again"
+        ) from error
+    return isinstance(config, dict) and config.get("is_encoder_decoder") is True
 
 
 def _converted(path: Path, name: str) -> Path:

@@ -101,6 +101,14 @@ class LanguageTask(ABC):
     def batch(self, cutting: Cutting, rows: Array) -> Batch:
         """Return the tensors of some pieces, shortest first, on the CPU."""
 
+    def num_long(self) -> int:
+        """Return how many samples have more tokens than are read of one."""
+        return int((self.tokens.lengths > self.reading.context + self.spare).sum())
+
+    def states(self, model: Any, batch: Batch) -> Tensor:
+        """Return the states at which tokens are learned, [learned, width]."""
+        return states_of(model, batch)
+
     def count(self, batch: Batch) -> Tensor:
         """Return how many tokens of a batch are learned, [1]."""
         return (batch.targets[LABELS] >= 0).sum().to(torch.float32).unsqueeze(0)
@@ -108,7 +116,7 @@ class LanguageTask(ABC):
     def __call__(self, model: Any, batch: Batch) -> Loss:
         """Return sum and count of the loss in nats, [1]."""
         labels = batch.targets[LABELS]
-        states = states_of(model, batch)
+        states = self.states(model, batch)
         output = model.output()
         if output is None:
             total = F.cross_entropy(states.float(), labels, reduction="sum")

@@ -116,9 +116,11 @@ def _texts(model: TextModel, table: Table) -> tuple[dict[str, float], int]:
     from trainwright.tasks.language import LANGUAGE_TASKS
     from trainwright.workshop.language_job import reading_of
     from trainwright.workshop.language_judging import loss_of
+    from trainwright.workshop.language_network import objective_of
 
     recipe, task = model.recipe, model.recipe.task
     assert task is not None
+    objective = objective_of(task, encodes=model.network.encodes)
     _, form, names = choose_format(
         list(table.schema), task=task, asked="auto", called=recipe.language.columns, where=table.name
     )
@@ -128,13 +130,13 @@ def _texts(model: TextModel, table: Table) -> tuple[dict[str, float], int]:
     for frame in table.chunks(sorted(set(names.values())), size=256):
         samples, rows, broken = read_samples(frame, form, names, row)
         row += len(frame)
-        made = tokenized(samples, rows, model.tokenizer, task=task)
+        made = tokenized(samples, rows, model.tokenizer, task=objective)
         set_aside += len(broken) + len(made.broken)
         if not len(made.ids):
             continue
         offsets = np.concatenate([[0], np.cumsum(made.lengths)]).astype(np.int64)
         tokens = Tokens(made.ids, made.trained, offsets, made.rows, made.sizes, made.characters)
-        learned = LANGUAGE_TASKS[task](tokens, reading_of(recipe, model.tokenizer))
+        learned = LANGUAGE_TASKS[objective](tokens, reading_of(recipe, model.tokenizer))
         index = np.arange(0, len(made.lengths), parts_of(task))
         budget = max(recipe.training.batch_tokens or 2048, 1)
         batches = learned.batches(index, budget=budget, training=False)

@@ -97,7 +97,7 @@ def context_of(recipe: Recipe, network: LanguageModel) -> int:
     if recipe.language.context is not None:
         return recipe.language.context
     if recipe.model.checkpoint is not None:
-        return min(_FINE_TUNED_CONTEXT, network.context or _FINE_TUNED_CONTEXT)
+        return min(_FINE_TUNED_CONTEXT, network.context or network.trained_context or _FINE_TUNED_CONTEXT)
     layers, _ = network.shape
     return next(context for above, context in _CONTEXTS if layers > above)
 

@@ -32,6 +32,7 @@ from trainwright.foundation.locks import locked
 from trainwright.foundation.paths import cache_folder, whole_folder
 from trainwright.foundation.random import numpy_stream
 from trainwright.recipe.recipe import DataSettings, Recipe, SplitSettings
+from trainwright.workshop.language_network import objective_of
 
 Array = npt.NDArray[Any]
 
@@ -64,6 +65,7 @@ class LanguageData:
         shared_out: how samples were shared out: "random", "given", or "ends" of each.
         seconds: step → time it took.
         cached: the tokens came from an earlier run.
+        encodes: whether an encoder reads the sources.
     """
 
     recipe: Recipe
@@ -79,6 +81,7 @@ class LanguageData:
     shared_out: str = "random"
     seconds: dict[str, float] = field(default_factory=dict)
     cached: bool = False
+    encodes: bool = False
 
     @property
     def parts_each(self) -> int:
@@ -92,6 +95,7 @@ def prepare_language(
     *,
     base: Path | None = None,
     checkpoint: LanguageTokenizer | None = None,
+    encodes: bool = False,
 ) -> LanguageData:
     """Open the data of a recipe and make it tokens.
 
@@ -100,6 +104,7 @@ def prepare_language(
         source: a frame in memory, instead of `recipe.data`.
         base: folder that relative paths of the recipe start from.
         checkpoint: the tokenizer of the model that is fine-tuned.
+        encodes: whether that model has an encoder, which reads the sources.
 
     Raises:
         DataError: nothing can be learned from this data, and why.
@@ -111,14 +116,15 @@ def prepare_language(
         list(table.schema), task=task, asked=settings.format, called=settings.columns, where=table.name
     )
     notes = list(table.notes)
-    sharing = _sharing(recipe.split, table, recipe.seed)
+    sharing = _sharing(recipe.split, table, recipe.seed, cuts=task in {"causal-lm", "masked-lm"})
     notes += sharing.notes
     seconds = {"open": time.monotonic() - began}
     began = time.monotonic()
     made, tokenizer = _tokenizer(recipe, checkpoint, table, form, names, sharing)
     seconds["tokenizer"] = time.monotonic() - began
     began = time.monotonic()
-    tokens, cached = _tokens(task, table, word, form, names, sharing, tokenizer)
+    objective = objective_of(task, encodes=encodes)
+    tokens, cached = _tokens(objective, table, word, form, names, sharing, tokenizer)
     seconds["tokenise"] = time.monotonic() - began
     quarantined = [*table.quarantined, *_set_aside(table, tokens.broken)]
     _check_quarantine(quarantined, table, recipe.data.quarantine_limit)
@@ -146,6 +152,7 @@ def prepare_language(
         shared_out="ends" if sharing.part is None else "random" if table.part is None else "given",
         seconds=seconds,
         cached=cached,
+        encodes=encodes,
     )
 
 
@@ -239,7 +246,8 @@ def _line_at(text: str, share: float) -> int:
     return wanted
 
 
-def _sharing(split: SplitSettings, table: Table, seed: int) -> _Sharing:
+def _sharing(split: SplitSettings, table: Table, seed: int, *, cuts: bool) -> _Sharing:
+    """Return how samples are shared out; texts may be cut for it, conversations and pairs are not."""
     validation, test = split.shares(_SHARES)
     if split.method not in {"auto", "random", "column", "given"}:
         raise RecipeError(
@@ -257,7 +265,7 @@ def _sharing(split: SplitSettings, table: Table, seed: int) -> _Sharing:
             ]
             part[rest[chosen]] = 1
         return _Sharing(part, validation, test)
-    if table.num_rows < _FEW:
+    if cuts and table.num_rows < _FEW:
         what = counted(table.num_rows, "document")
         return _Sharing(
             None,

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from trainwright.data.batch_plan import BatchPlan
-from trainwright.data.encoded import Array
 from trainwright.data.splits.parts import PARTS
 from trainwright.foundation.devices import autocast, choose_device
 from trainwright.foundation.errors import DataError, RecipeError
@@ -33,8 +32,10 @@ from trainwright.workshop.language_network import (
     build_network,
     count_parameters,
     family_of,
+    kind_of,
     language_groups,
     load_pretrained,
+    objective_of,
 )
 from trainwright.workshop.start import write_start
 from trainwright.workshop.text_model import TextModel
@@ -193,7 +194,9 @@ class LanguageJob(Job):
             return []
         model = TextModel(self.recipe, self.data.tokenizer, network)
         words: dict[str, Any] = {"max_tokens": settings.sample_tokens, "temperature": 0.8, "top_p": 0.95}
-        asked: Sequence[Any] = settings.prompts or prompts_of(self.data, _PROMPTS)
+        asked: Sequence[Any] = settings.prompts or prompts_of(
+            self.data, _PROMPTS, most=self.recipe.language.context if self.data.encodes else None
+        )
         if self.recipe.task in {"chat", "preference"}:
             asked = [[{"role": "user", "content": one}] if isinstance(one, str) else one for one in asked]
         return [
@@ -205,12 +208,21 @@ class LanguageJob(Job):
         ]
 
 
-def prompts_of(data: LanguageData, number: int) -> list[Any]:
-    """Return beginnings of validation samples; of conversations all up to the first answer, as messages."""
-    from trainwright.features.language.formats import FORMATS
-    from trainwright.features.language.samples import read_samples
+def prompts_of(data: LanguageData, number: int, *, most: int | None = None) -> list[Any]:
+    """Return beginnings of validation samples; of conversations all up to the first answer, as messages.
 
-    index = data.indices["validation"][:number]
+    Args:
+        data: prepared.
+        number: of them.
+        most: tokens of a sample; longer ones are left out.
+    """
+    from trainwright.features.language.formats import FORMATS
+    from trainwright.features.language.samples import read_samples, source_of
+
+    index = data.indices["validation"]
+    if most is not None:
+        index = index[data.tokens.lengths[index] <= most]
+    index = index[:number]
     if data.recipe.task == "causal-lm":
         tokens = data.tokens
         found = []
@@ -223,7 +235,7 @@ def prompts_of(data: LanguageData, number: int) -> list[Any]:
     frame = data.table.take(rows, sorted(set(data.names.values())))
     samples, _, _ = read_samples(frame, FORMATS[data.form], data.names, 0)
     if data.recipe.task == "sequence-to-sequence":
-        return [sample.text or sample.turns[-2].text for sample in samples]
+        return [source_of(sample) for sample in samples]
     messages = []
     for sample in samples:
         until = next(
@@ -248,8 +260,9 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
         from trainwright.features.language.checkpoint import load_language_tokenizer
 
         assert recipe.model.checkpoint is not None
+        encodes = kind_of(recipe) == "sequence-to-sequence"
         tokenizer = load_language_tokenizer(recipe.model.checkpoint)
-        data = prepare_language(recipe, frame, base=base, checkpoint=tokenizer)
+        data = prepare_language(recipe, frame, base=base, checkpoint=tokenizer, encodes=encodes)
     else:
         data = prepare_language(recipe, frame, base=base)
     depth, options = None, recipe.model.options
@@ -272,6 +285,12 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     long: Literal["split", "truncate"] = (
         ("truncate" if chat else "split") if asked_long == "auto" else asked_long
     )
+    if network.encodes and long == "split":
+        raise RecipeError(
+            "a source and its target are not split",
+            where="language.long",
+            fix="set it to truncate, or leave it out",
+        )
     language = data.recipe.language.model_copy(update={"context": context, "long": long})
     sharding, why = ranks.from_first(sharding_choice(recipe.training, network, device, ranks))
     if sharding == "on":
@@ -285,10 +304,12 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
         update={"model": recipe.model, "language": language, "training": training}
     )
     assert recipe.task is not None
-    task = LANGUAGE_TASKS[recipe.task](data.tokens, reading_of(resolved, data.tokenizer))
+    objective = objective_of(recipe.task, encodes=network.encodes)
+    task = LANGUAGE_TASKS[objective](data.tokens, reading_of(resolved, data.tokenizer))
     if depth is not None:
         data.notes.append(f"The model has {depth} layers: what the budget and the training texts can teach.")
-    _say_long(data, context, long)
+    _say_long(data, task)
+    _check_prompts(recipe, data, network)
     batches = task.batches(data.indices["training"], budget=tokens_a_batch, training=True)
     plan = batches.plan(0)
     if not len(plan):
@@ -387,13 +408,31 @@ def _check_vocabulary(recipe: Recipe, data: LanguageData, network: LanguageModel
         )
 
 
-def _say_long(data: LanguageData, context: int, long: str) -> None:
+def _say_long(data: LanguageData, task: LanguageTask) -> None:
     """Note how many samples are longer than the context, and what becomes of them."""
-    lengths: Array = data.tokens.lengths
-    longer = int((lengths > context + 1).sum())
+    longer, context = task.num_long(), task.reading.context
     if longer:
-        what = "split" if long == "split" else "cut off there"
-        data.notes.append(f"{longer:,} of {len(lengths):,} samples have more than {context} tokens: {what}.")
+        what = "split" if task.reading.long == "split" else "cut off there"
+        data.notes.append(
+            f"{longer:,} of {len(data.tokens.lengths):,} samples have more than {context} tokens: {what}."
+        )
+
+
+def _check_prompts(recipe: Recipe, data: LanguageData, network: LanguageModel) -> None:
+    """Refuse prompts that an encoder cannot read now, and not at the first evaluation."""
+    from trainwright.features.language.pairs import PairFrames
+
+    if not network.encodes or network.context is None:
+        return
+    frames = PairFrames.of(data.tokenizer, encodes=True)
+    for ids in data.tokenizer.encode(recipe.evaluation.prompts):
+        if len(frames.source(ids)) > network.context:
+            raise RecipeError(
+                f"a prompt has {len(frames.source(ids)):,} tokens, and the model reads at most "
+                f"{network.context:,}",
+                where="evaluation.prompts",
+                fix="shorten it",
+            )
 
 
 def _precision(device: Any) -> tuple[Literal["float32", "bfloat16"], str]:
@@ -419,7 +458,8 @@ def cost_of(network: LanguageModel, *, tokens_a_step: float, context: int) -> di
     num_learned = sum(p.numel() for p in learned)
     layers, width = network.shape
     # Kaplan et al. 2020: twice forward and four times back for each weight; attention beside it.
-    a_token = 6 * total + 12 * layers * width * context
+    # Of an encoder and a decoder a token goes through one.
+    a_token = (3 if network.encodes else 6) * total + 12 * layers * width * context
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     # Gradient and the two moments of Adam; the activations of a step, about 20 numbers of width a layer.
     state = 3 * 4 * num_learned

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 _MOST_TOKENS = 1 << 21
 """Tokens of a part that the end of a run reads."""
 _ORDERS = 4
+_COUNTED = frozenset({"causal-lm", "sequence-to-sequence"})
+"""Tasks of which counting tells something: of targets that which is the same whatever the source."""
 _COUNTED_TOKENS = 1 << 22
 """Training tokens that n-grams are counted in."""
 _HEADLINES = ("bits_per_byte", "perplexity", "loss")
@@ -92,7 +94,7 @@ def judge_language(job: LanguageJob, began: float) -> None:
     part = "test" if len(data.indices["test"]) else "validation"
     parts = {name: _judged(job, network, name) for name in dict.fromkeys((part, "validation"))}
     baseline = None
-    if job.recipe.evaluation.baselines and data.recipe.task == "causal-lm":
+    if job.recipe.evaluation.baselines and data.recipe.task in _COUNTED:
         baseline = _counted(job, part)
     samples = job.samples(network)
     data.seconds["judge"] = time.monotonic() - tick
@@ -205,7 +207,7 @@ def _metrics(job: LanguageJob, sums: Sums, counts: Sums, scales: Mapping[str, fl
 
 
 def _counted(job: LanguageJob, part: str) -> dict[str, Any]:
-    """Return what n-grams of tokens, counted in the training texts, reach on a part."""
+    """Return what n-grams of tokens, counted in the training texts or targets, reach on a part."""
     data = job.data
     ids, offsets = _end_to_end(data, "training", _COUNTED_TOKENS)
     model = NGrams(ids, offsets, data.tokenizer.vocabulary, order=_ORDERS)
@@ -217,7 +219,7 @@ def _counted(job: LanguageJob, part: str) -> dict[str, Any]:
     whole = int(offsets[-1]) == int(data.tokens.lengths[data.indices[part]].sum())
     index = data.indices[part]
     found = {"loss": loss, "perplexity": math.exp(min(loss, 700))}
-    if whole:
+    if whole and data.recipe.task == "causal-lm":
         bits = float(nats[told].sum()) / math.log(2)
         found["bits_per_byte"] = bits / max(int(data.tokens.sizes[index].sum()), 1)
         found["bits_per_character"] = bits / max(int(data.tokens.characters[index].sum()), 1)
@@ -225,12 +227,20 @@ def _counted(job: LanguageJob, part: str) -> dict[str, Any]:
 
 
 def _end_to_end(data: LanguageData, part: str, most: int) -> tuple[Array, Array]:
-    """Return the ids of a part's first samples, and where each begins."""
-    tokens, index = data.tokens, data.indices[part]
-    lengths = tokens.lengths[index]
-    ends = np.cumsum(lengths)
-    kept = max(int(np.searchsorted(ends, most, side="right")), 1)
-    pieces = [tokens.ids[tokens.offsets[sample] : tokens.offsets[sample + 1]] for sample in index[:kept]]
-    offsets = np.concatenate([[0], ends[:kept]]).astype(np.int64)
-    ids = np.concatenate(pieces)[:most].astype(np.int64)
-    return ids, np.minimum(offsets, len(ids))
+    """Return the ids of a part's first samples, and where each begins; of a pair the target's.
+
+    Before a target stands the token that its source ends with, as what a text begins with.
+    """
+    tokens = data.tokens
+    pieces: list[Array] = []
+    total = 0
+    for sample in data.indices[part].tolist():
+        first, last = int(tokens.offsets[sample]), int(tokens.offsets[sample + 1])
+        if tokens.trained is not None:
+            first += max(int(np.argmax(tokens.trained[first:last])) - 1, 0)
+        if pieces and total + last - first > most:
+            break
+        pieces.append(tokens.ids[first:last])
+        total += last - first
+    offsets = np.cumsum([0, *map(len, pieces)])
+    return np.concatenate(pieces)[:most].astype(np.int64), np.minimum(offsets, most).astype(np.int64)

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainwright.data.urls import redacted_settings
+from trainwright.features.language.pairs import PairFrames
 from trainwright.features.language.template import ROLES, Turn
 from trainwright.features.language.tokenizer import LanguageTokenizer
 from trainwright.foundation.devices import choose_device
@@ -93,6 +95,8 @@ class TextModel:
     @property
     def chats(self) -> bool:
         """Whether it was trained on conversations, or comes with a chat template."""
+        if self.network.encodes:
+            return False
         own = self.recipe.model.checkpoint is not None and self.tokenizer.has_own_template
         return self.recipe.task in {"chat", "preference"} or own
 
@@ -157,29 +161,24 @@ class TextModel:
         """Return the log-probability of each continuation of a plain text, in nats.
 
         Args:
-            prompt: what stands before; a space follows where it does not end with one.
-            continuations: what may follow.
+            prompt: what stands before; a space follows where it does not end with one. A model of sources and
+                targets reads it as a source.
+            continuations: what may follow; its end is not counted.
         """
         import torch
 
-        from trainwright.models.layers.packing import packing
         from trainwright.tasks.preference import log_probabilities
 
-        space = "" if not prompt or prompt[-1].isspace() else " "
-        before = len(self._prompt(prompt))
-        wholes = [self._prompt(f"{prompt}{space}{text}") for text in continuations]
-        order = np.argsort([len(ids) for ids in wholes], kind="stable")
-        rows = [torch.from_numpy(wholes[number].astype(np.int64)) for number in order]
-        packed = packing(torch.tensor([len(ids) - 1 for ids in rows]).to(self.device))
-        tokens = torch.cat([ids[:-1] for ids in rows]).to(self.device)
-        labels = torch.cat([ids[1:] for ids in rows]).to(self.device)
-        found = [0.0] * len(wholes)
+        def tensor(ids: Any) -> torch.Tensor:
+            return torch.from_numpy(ids.astype(np.int64)).to(self.device)
+
+        pairs = [self._pair(prompt, text) for text in continuations]
+        before, behind = ([tensor(pair[part]) for pair in pairs] for part in (0, 1))
         with torch.no_grad():
-            chances = log_probabilities(self.network, self.network.states(tokens, packed), labels).cpu()
-        pieces = torch.split(chances, [len(ids) - 1 for ids in rows])
-        for number, told in zip(order, pieces, strict=True):
-            found[number] = float(told[before - 1 :].double().sum())
-        return found
+            states = self.network.states_of_pairs(before, behind)
+            chances = log_probabilities(self.network, states, torch.cat(behind)).cpu()
+        pieces = torch.split(chances, [len(ids) for ids in behind])
+        return [float(told.double().sum()) for told in pieces]
 
     def _texts(self, ids: Sequence[Any], stop: Sequence[str], sampling: Sampling) -> list[str]:
         texts = [_Text(self.tokenizer, stop) for _ in ids]
@@ -200,11 +199,37 @@ class TextModel:
         context = self.recipe.language.context if self.recipe.model.checkpoint is None else None
         return generate(self.network, ids, sampling, stops=self.tokenizer.stops, context=context)
 
+    @cached_property
+    def _frames(self) -> PairFrames:
+        return PairFrames.of(self.tokenizer, encodes=self.network.encodes)
+
     def _prompt(self, text: str) -> Any:
         ids = self.tokenizer.encode([text])[0]
-        # Behind a source a target follows; a text goes on.
-        end = [self.tokenizer.end] if self.recipe.task == "sequence-to-sequence" else []
-        return np.concatenate([[self.tokenizer.first], ids, end]).astype(np.int32)
+        if self.recipe.task == "sequence-to-sequence":  # behind a source a target follows; a text goes on
+            return self._frames.source(ids)
+        return np.concatenate([[self.tokenizer.first], ids]).astype(np.int32)
+
+    def _pair(self, prompt: str, text: str) -> tuple[Any, Any]:
+        """Return the ids of a prompt and of what may follow it."""
+        before = self._prompt(prompt)
+        if self.recipe.task == "sequence-to-sequence":
+            return before, self._frames.target(self.tokenizer.encode([text])[0], ended=False)
+        space = "" if not prompt or prompt[-1].isspace() else " "
+        whole = self._prompt(f"{prompt}{space}{text}")
+        return whole[: len(before)], whole[len(before) :]
+
+    def check_chats(self) -> None:
+        """Check that the model can hold a conversation.
+
+        Raises:
+            UserError: it has an encoder, which reads one text.
+        """
+        if self.network.encodes:
+            raise UserError(
+                "a model with an encoder and a decoder makes one text of another and does not chat",
+                where=str(self.path or "the model"),
+                fix="use `trainwright generate`",
+            )
 
     def _question(self, question: str | Messages) -> Any:
         messages = [{"role": "user", "content": question}] if isinstance(question, str) else question
@@ -213,6 +238,7 @@ class TextModel:
         return self._prompt("\n".join(message["content"] for message in messages))
 
     def _turns(self, messages: Messages) -> Any:
+        self.check_chats()
         turns = []
         for message in messages:
             role, content = message.get("role"), message.get("content")

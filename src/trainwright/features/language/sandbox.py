@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterator
 from typing import Any
 
 import jinja2
@@ -46,7 +47,10 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         template = super()._parse(source, name, filename)
-        for node in template.find_all((nodes.For, nodes.Macro, nodes.CallBlock)):
+        repeated: Iterator[nodes.For | nodes.Macro | nodes.CallBlock] = template.find_all(
+            (nodes.For, nodes.Macro, nodes.CallBlock)
+        )
+        for node in repeated:
             node.body.insert(0, nodes.ExprStmt(self._look(), lineno=node.lineno))
             if isinstance(node, nodes.For) and node.test is not None:
                 node.test = nodes.And(self._look(), node.test, lineno=node.lineno)

@@ -92,6 +92,15 @@ class LanguageTokenizer:
         """Id before every text: its own, else, as of GPT-2's texts, the one that ends them."""
         return self.end if self.begin is None else self.begin
 
+    @cached_property
+    def frame(self) -> tuple[Ids, Ids]:
+        """Ids that the tokenizer itself puts before a text, and behind it."""
+        plain = self.backend.encode("a", add_special_tokens=False).ids
+        framed = self.backend.encode("a", add_special_tokens=True).ids
+        place = next(at for at in range(len(framed) + 1) if framed[at : at + len(plain)] == plain)
+        before, behind = framed[:place], framed[place + len(plain) :]
+        return np.asarray(before, dtype=np.int32), np.asarray(behind, dtype=np.int32)
+
     @property
     def has_own_template(self) -> bool:
         """Whether it came with a chat template."""
