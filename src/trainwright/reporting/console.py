@@ -219,10 +219,12 @@ def metrics_table(found: Mapping[str, Any]) -> Group:
 
     Args:
         found: {"data", "rows", "set_aside", "targets": as in evaluation.json}; of a language model
-            {"data", "rows", "kind", "metrics": name → value}.
+            {"data", "rows", "kind", "metrics": name → value}, or "tasks" as `evaluate_lm_eval` returns them.
     """
     from rich.console import Group
 
+    if "tasks" in found:
+        return _benchmarks(found)
     if "kind" in found:
         table = _table(found["kind"], "this model")
         for name, value in found["metrics"].items():
@@ -233,6 +235,24 @@ def metrics_table(found: Mapping[str, Any]) -> Group:
         _text(f"{found['data']}: {count(found['rows'])} rows{aside}", style="bold"),
         *(result_table(name, evaluation) for name, evaluation in found["targets"].items()),
     )
+
+
+def _benchmarks(found: Mapping[str, Any]) -> Group:
+    """Return what tasks of lm-evaluation-harness found."""
+    from rich.console import Group
+
+    table = _table("task", "examples", "few-shot", "metric", "this model")
+    for name, task in found["tasks"].items():
+        known = [name, task["rows"], task["fewshot"]]
+        for metric, figure in task["metrics"].items():
+            cells = ("" if cell is None else str(cell) for cell in known)
+            table.add_row(*map(_text, cells), _text(metric), _figure(figure))
+            known = ["", "", ""]
+    lines: list[RenderableType] = [_text(f"lm-eval {found['harness']}", style="bold"), table]
+    if found["truncated"]:
+        said = f"Of {count(found['truncated'])} requests the beginning was left out: the model reads no more."
+        lines.append(_text(said, style="yellow"))
+    return Group(*lines)
 
 
 def runs_table(lines: Sequence[Mapping[str, Any]]) -> Table:
