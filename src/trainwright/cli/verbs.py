@@ -254,6 +254,10 @@ def evaluate(
 def init(
     data: Annotated[str, typer.Argument(metavar="DATA", help="File, folder, glob or URL.")],
     target: TargetOption = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help="Of a language model; without, what texts or chats are made for."),
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Recipe to write.")] = Path(
         "recipe.yaml"
     ),
@@ -262,7 +266,7 @@ def init(
     """Look at DATA and write a commented recipe for it."""
     from trainwright.workshop.init import init as verb
 
-    verb(data, target=target or [], output=output, force=force)
+    verb(data, target=target or (), task=task, output=output, force=force)
     print_line(output)
 
 

@@ -278,7 +278,7 @@ def comparison_table(found: Mapping[str, Any]) -> Group:
     Args:
         found: {"first", "second", "settings": [{"field", "first", "second"}], "targets": {target:
             {"metric", "metrics": [{"metric", "first", "second"}], "difference": {"value", "low", "high"}
-            or None, "why"}}}.
+            or None, "why"}}}; of language models also {"facts": [{"fact", "first", "second"}], "notes"}.
     """
     from rich.console import Group
 
@@ -298,7 +298,17 @@ def comparison_table(found: Mapping[str, Any]) -> Group:
             style = "bold" if line["metric"] == target["metric"] else ""
             table.add_row(_text(metric_title(line["metric"]).en), *map(_text, values), style=style)
         parts += [table, _difference(second, target)]
+    if found.get("facts"):
+        table = _table("what it took", first, second)
+        for line in found["facts"]:
+            table.add_row(*map(_text, (line["fact"], _amount(line["first"]), _amount(line["second"]))))
+        parts.append(table)
+    parts += [_text(note, style="dim") for note in found.get("notes", ())]
     return Group(*parts)
+
+
+def _amount(value: Any) -> str:
+    return "" if value is None else count(value) if isinstance(value, int) else number(value)
 
 
 def _difference(second: str, target: Mapping[str, Any]) -> Text:
