@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from trainwright.reporting.numbers import clip, count, duration, interval, number, percent, signed
 from trainwright.reporting.run_documents import one_line, read_run
 from trainwright.reporting.verdict import Verdict, verdict_of
-from trainwright.reporting.words import metric_title, part_title, split_title
+from trainwright.reporting.words import baseline_title, metric_title, part_title, split_title
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -201,9 +201,9 @@ def result_table(target: str, evaluation: Mapping[str, Any]) -> Table:
 
 
 def language_table(language: Mapping[str, Any], part: str) -> Table:
-    """Return the metrics of a language model with their intervals, beside what counting tells."""
+    """Return the metrics of a language model with their intervals, beside those of a simple one."""
     baseline = language["baseline"]
-    names = [part_title(part).en, *(["n-grams"] if baseline else [])]
+    names = [part_title(part).en, *([baseline_title(baseline["name"]).en] if baseline else [])]
     table = _table(language["task"], *names)
     for name, ours in language["parts"][part]["metrics"].items():
         cells = [_figure(ours)]
