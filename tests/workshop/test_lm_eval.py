@@ -175,6 +175,39 @@ def test_requests_are_answered_in_their_order(small_text_run: tw.Run) -> None:
         judged.generate_until(asked("generate_until", ("The", {"num_beams": 3})))
 
 
+def test_answers_are_those_of_the_harness_own_models(small_text_run: tw.Run, tmp_path: Path) -> None:
+    """The exported model behind transformers finds the same texts as likely, and writes the same."""
+    pytest.importorskip("lm_eval")
+    from lm_eval.api.instance import Instance
+    from lm_eval.models.huggingface import HFLM
+
+    from trainwright.workshop.lm_eval_model import LmEvalModel
+
+    exported = tw.export(small_text_run, tmp_path / "hf")
+    ours, theirs = LmEvalModel(small_text_run), HFLM(pretrained=str(exported), device="cpu", dtype="float32")
+    begin = theirs.tokenizer.eos_token  # ours stands before every text, theirs must be told to
+
+    def asked(kind: str, *pairs: tuple[Any, ...]) -> list[Instance]:
+        return [Instance(kind, {}, pair, number) for number, pair in enumerate(pairs)]
+
+    pairs = [(f"The {animal} says", f" {other}-{other}") for animal in ANIMALS for other in ANIMALS[:2]]
+    pairs += [("The cat says ", "dog"), ("The cat says dog\n" * 9 + "The hen", " says")]
+    found = ours.loglikelihood(asked("loglikelihood", *pairs))
+    wanted = theirs.loglikelihood(asked("loglikelihood", *((begin + one, more) for one, more in pairs)))
+    assert [nats for nats, _ in found] == pytest.approx([nats for nats, _ in wanted], abs=1e-4)
+    assert [greedy for _, greedy in found] == [greedy for _, greedy in wanted]
+    texts = [("The cat says cat-cat\n" * 9,), ("Something else, ünïcode 漢字",)]
+    rolled = ours.loglikelihood_rolling(asked("loglikelihood_rolling", *texts))
+    assert rolled == pytest.approx(theirs.loglikelihood_rolling(asked("loglikelihood_rolling", *texts)), 1e-4)
+    settings = {"until": ["\n"], "max_gen_toks": 8, "do_sample": False}
+    contexts = [f"The {animal} says" for animal in ANIMALS]
+    written = ours.generate_until(asked("generate_until", *((one, settings) for one in contexts)))
+    theirs_too = theirs.generate_until(
+        asked("generate_until", *((begin + one, settings) for one in contexts))
+    )
+    assert written == theirs_too
+
+
 def test_a_chat_template_brings_its_own_beginning(small_text_run: tw.Run) -> None:
     pytest.importorskip("lm_eval")
     from lm_eval.api.instance import Instance
