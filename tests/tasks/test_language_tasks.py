@@ -153,6 +153,11 @@ def test_preference_is_the_loss_of_the_paper(gpt: LanguageModel) -> None:
     expected = -F.logsigmoid(0.3 * torch.tensor(margins)).sum()
     assert float(loss.sum) == pytest.approx(float(expected), rel=1e-5)
     assert float(loss.count) == 2
+    sums, count = learned.measured(gpt, batch)
+    told = torch.tensor(margins)
+    wanted = [float(expected), float((told > 0).sum()), float(0.3 * told.sum())]
+    assert sums.tolist() == pytest.approx(wanted, rel=1e-5)
+    assert len(learned.measures) == 3 and float(count) == 2
     # The model that it starts from is undecided: log 2 a pair.
     learned.prepare(gpt, np.array([0, 2]), budget=1000)  # type: ignore[attr-defined]
     start = learned(gpt, batches.batch(np.array([0, 2])))

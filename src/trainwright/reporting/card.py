@@ -83,7 +83,7 @@ def _language_card(run: RunDocuments, page: LanguagePage) -> str:
             sentence=page.sentence,
             task=page.task,
             lines=page.lines,
-            compared=page.compared,
+            baseline=page.baseline,
             parameters=_parameters(run),
             split=split_title(run.data["split"]["method"]),
             parts=page.parts,

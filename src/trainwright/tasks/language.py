@@ -70,12 +70,14 @@ class LanguageTask(ABC):
         spare: tokens at the end of a sample that begin no piece.
         causal: whether the model sees earlier tokens alone.
         unit: what the loss is a mean over: "token" or "pair".
+        measures: what is told of a part, each a mean over the same: the loss, and what else there is.
         writes: whether the model can be asked to go on with a text.
     """
 
     spare: ClassVar[int] = 1
     causal: ClassVar[bool] = True
     unit: ClassVar[str] = "token"
+    measures: ClassVar[tuple[str, ...]] = ("loss",)
     writes: ClassVar[bool] = True
 
     def __init__(self, tokens: Tokens, reading: Reading) -> None:
@@ -123,6 +125,11 @@ class LanguageTask(ABC):
         else:
             total = chunked_cross_entropy(model.read_out(states), output[0], labels, bias=output[1])
         return Loss(total.unsqueeze(0), self.count(batch))
+
+    def measured(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the sum of each measure of a batch, [measures], and what it is a sum over, [1]."""
+        loss = self(model, batch)
+        return loss.sum, loss.count
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ class PreferenceTask(LanguageTask):
     """The better answer becomes likelier than the worse one, beside what the reference thinks of both."""
 
     unit = "pair"
+    measures = ("loss", "reward_accuracy", "reward_margin")
 
     def __init__(self, tokens: Tokens, reading: Reading) -> None:
         super().__init__(tokens, reading)
@@ -142,6 +143,14 @@ class PreferenceTask(LanguageTask):
         """Return sum and count of the loss, [1]."""
         margins = self.margins(model, batch)
         return Loss(-F.logsigmoid(self.reading.beta * margins).sum().unsqueeze(0), self.count(batch))
+
+    def measured(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the sums of loss, of pairs whose better answer has the higher reward, and of its lead, [3].
+
+        The reward of an answer is beta times what it has gained in log-probability since the reference.
+        """
+        leads = self.reading.beta * self.margins(model, batch)
+        return torch.stack([-F.logsigmoid(leads).sum(), (leads > 0).sum(), leads.sum()]), self.count(batch)
 
 
 def log_probabilities(model: LanguageModel, states: Tensor, labels: Tensor) -> Tensor:

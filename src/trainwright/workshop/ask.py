@@ -42,7 +42,7 @@ def ask_recipe(
     """
     if isinstance(data, Path):
         data = str(data)
-    if recipe is None and isinstance(data, str) and data.lower().endswith((".yaml", ".yml")):
+    if recipe is None and is_recipe(data):
         data, recipe = None, data
     asked, base, positions = _start(recipe)
     frame = None
@@ -81,6 +81,11 @@ def ask_recipe(
     built = validate(asked, positions)
     check_words(built, positions, here=here)
     return built, frame, base
+
+
+def is_recipe(data: Any) -> bool:
+    """Return whether what stands in the place of data names a recipe."""
+    return isinstance(data, str) and data.lower().endswith((".yaml", ".yml"))
 
 
 def _start(

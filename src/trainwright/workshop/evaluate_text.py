@@ -115,7 +115,7 @@ def _texts(model: TextModel, table: Table) -> tuple[dict[str, float], int]:
     from trainwright.features.language.samples import parts_of, read_samples, tokenized
     from trainwright.tasks.language import LANGUAGE_TASKS
     from trainwright.workshop.language_job import reading_of
-    from trainwright.workshop.language_judging import loss_of
+    from trainwright.workshop.language_judging import measured
     from trainwright.workshop.language_network import objective_of
 
     recipe, task = model.recipe, model.recipe.task
@@ -124,7 +124,7 @@ def _texts(model: TextModel, table: Table) -> tuple[dict[str, float], int]:
     _, form, names = choose_format(
         list(table.schema), task=task, asked="auto", called=recipe.language.columns, where=table.name
     )
-    sums = counts = 0.0
+    sums, counts = np.zeros(len(LANGUAGE_TASKS[objective].measures)), 0.0
     sizes = characters = 0
     row = set_aside = 0
     for frame in table.chunks(sorted(set(names.values())), size=256):
@@ -141,20 +141,20 @@ def _texts(model: TextModel, table: Table) -> tuple[dict[str, float], int]:
         budget = max(recipe.training.batch_tokens or 2048, 1)
         batches = learned.batches(index, budget=budget, training=False)
         plan = batches.plan(0)
-        total, count = loss_of(
-            learned, model.network, batches, [plan[i] for i in range(len(plan))], model.device
-        )
-        sums, counts = sums + total.sum(), counts + count.sum()
+        shares = [plan[i] for i in range(len(plan))]
+        some, count = measured(learned, model.network, batches, shares, model.device)
+        sums, counts = sums + some.sum(axis=1), counts + count.sum()
         sizes, characters = sizes + int(made.sizes.sum()), characters + int(made.characters.sum())
     if not counts:
         raise DataError(
             "there is nothing to judge by", where=table.name, fix="give texts of at least a few words"
         )
-    loss = float(sums / counts)
-    found = {"loss": loss}
-    if task != "preference":
-        found["perplexity"] = math.exp(min(loss, 700))
+    if task == "preference":
+        # The reference is not kept: what is left is which answer the model finds likelier.
+        return {"accuracy": float(sums[1] / counts)}, set_aside
+    loss = float(sums[0] / counts)
+    found = {"loss": loss, "perplexity": math.exp(min(loss, 700))}
     if task == "causal-lm" and recipe.language.long == "split":
-        found["bits_per_byte"] = float(sums) / math.log(2) / max(sizes, 1)
-        found["bits_per_character"] = float(sums) / math.log(2) / max(characters, 1)
+        found["bits_per_byte"] = float(sums[0]) / math.log(2) / max(sizes, 1)
+        found["bits_per_character"] = float(sums[0]) / math.log(2) / max(characters, 1)
     return found, set_aside

@@ -160,7 +160,7 @@ class LanguageJob(Job):
     def _judge(self, events: Events, ranks: Ranks) -> Callable[[nn.Module], Judgement]:
         """Return what judges the model on validation, and lets it write."""
         from trainwright.training.loop import Judgement
-        from trainwright.workshop.language_judging import figures, loss_of
+        from trainwright.workshop.language_judging import figures, measured
 
         assert self.recipe.training.batch_tokens is not None
         batches = self.task.batches(
@@ -177,13 +177,13 @@ class LanguageJob(Job):
 
         def judge(network: nn.Module) -> Judgement:
             shares = [ranks.share(part) for part in parts]
-            total, count = loss_of(self.task, network, batches, shares, self.device, ranks)
-            loss = float(total.sum() / max(count.sum(), 1))
+            sums, counts = measured(self.task, network, batches, shares, self.device, ranks)
+            means = (sums.sum(axis=1) / max(counts.sum(), 1)).tolist()
             if ranks.is_first and not self.sharded:
                 said = self.samples(network)
                 if said:
                     events("samples", samples=said)
-            return Judgement(-loss, loss, figures(self.task, loss))
+            return Judgement(-means[0], means[0], figures(self.task, means))
 
         return judge
 

@@ -100,6 +100,11 @@ class TextModel:
         own = self.recipe.model.checkpoint is not None and self.tokenizer.has_own_template
         return self.recipe.task in {"chat", "preference"} or own
 
+    @property
+    def reads(self) -> int | None:
+        """Most tokens that it reads at a time, those of its training; None without a limit."""
+        return self.recipe.language.context if self.recipe.model.checkpoint is None else self.network.context
+
     def generate(
         self,
         prompts: str | Sequence[str],
@@ -157,6 +162,15 @@ class TextModel:
         """
         return self._texts([self._question(one) for one in questions], (), Sampling(**sampling))
 
+    def continued(self, prompts: Sequence[Any], *, stop: Sequence[str] = (), **sampling: Any) -> list[str]:
+        """Return how texts go on that are tokens already.
+
+        Args:
+            prompts: ids, int32 [tokens] each; done together.
+            stop, sampling: as for `generate`.
+        """
+        return self._texts(prompts, stop, Sampling(**sampling))
+
     def log_probabilities(self, prompt: str, continuations: Sequence[str]) -> list[float]:
         """Return the log-probability of each continuation of a plain text, in nats.
 
@@ -196,8 +210,7 @@ class TextModel:
             raise UserError(
                 "a masked model writes no text", fix="train with task causal-lm or chat, or predict with it"
             )
-        context = self.recipe.language.context if self.recipe.model.checkpoint is None else None
-        return generate(self.network, ids, sampling, stops=self.tokenizer.stops, context=context)
+        return generate(self.network, ids, sampling, stops=self.tokenizer.stops, context=self.reads)
 
     @cached_property
     def _frames(self) -> PairFrames:

@@ -145,9 +145,14 @@ class LanguageTokenizer:
         levels = [step for step in steps if step.get("type") == "ByteLevel"]
         return state.get("normalizer") is None and bool(levels) and not levels[0].get("add_prefix_space")
 
-    def encode(self, texts: Sequence[str]) -> list[Ids]:
-        """Return the ids of some texts, without begin and end; in parallel, in Rust."""
-        self.backend.encode_special_tokens = True
+    def encode(self, texts: Sequence[str], *, special: bool = False) -> list[Ids]:
+        """Return the ids of some texts, without begin and end; in parallel, in Rust.
+
+        Args:
+            texts: to be cut.
+            special: what looks like a special token is one, as in texts that a chat template has written.
+        """
+        self.backend.encode_special_tokens = not special
         found = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.asarray(encoding.ids, dtype=np.int32) for encoding in found]
 
