@@ -65,6 +65,12 @@ class LmEvalModel(LM):  # type: ignore[misc]
                 where=str(self.model.path or "the model"),
                 fix="judge it on texts: `trainwright evaluate MODEL DATA`",
             )
+        if self.model.network.encodes:
+            raise UserError(
+                "a model with an encoder and a decoder does not go on with a text, as the tasks of lm-eval ask",
+                where=str(self.model.path or "the model"),
+                fix="judge it on sources and targets: `trainwright evaluate MODEL DATA`",
+            )
         self.num_truncated = 0
         self._rendered = False
 
