@@ -20,6 +20,12 @@ _BADGES = {
     "worse": mark("Counting is better"),
     "no baseline": mark("Not compared with a simple model"),
 }
+_ON = {
+    "test": mark("On texts that were kept away from training the {metric} is {value} (less is better)."),
+    "validation": mark(
+        "On the validation texts, which also chose the weights, the {metric} is {value} (less is better)."
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -43,6 +49,7 @@ class LanguagePage:
         badge, sentence: the verdict in words.
         lines: all metrics.
         compared: whether there is something to compare with.
+        remarks: what the metrics do not say of themselves.
         written: (step or "", prompt, text) of what it wrote, the last first.
         parts: (part, samples, tokens).
         read: samples as tokens: (text, whether it is learned).
@@ -57,6 +64,7 @@ class LanguagePage:
     sentence: Message | None
     lines: Sequence[Line]
     compared: bool
+    remarks: Sequence[Message]
     written: Sequence[tuple[str, str, str]]
     parts: Sequence[tuple[Message, str, str]]
     read: Sequence[Sequence[tuple[str, bool]]]
@@ -82,6 +90,7 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
         sentence=sentence,
         lines=list(lines.values()),
         compared=bool(judged and judged["baseline"]),
+        remarks=language_remarks(judged, run.judged_part) if judged else [],
         written=_written(run, judged),
         parts=[
             (part_title(name), count(each["samples"]), count(each["tokens"]))
@@ -102,6 +111,34 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
             (both("tokens of a sample, median and most"), _lengths(data["lengths"])),
         ],
     )
+
+
+def language_remarks(judged: Mapping[str, Any], part: str) -> list[Message]:
+    """Return what is to be known beside the metrics: of how much text they are, and the n-grams.
+
+    Args:
+        judged: "language" of evaluation.json.
+        part: the part that was judged.
+    """
+    found = []
+    read, counted = judged["parts"][part], judged["baseline"] or {}
+    if not read["whole"]:
+        found.append(
+            both(
+                "The metrics are of the first {read} of {of} tokens.",
+                read=count(read["read"]),
+                of=count(read["of"]),
+            )
+        )
+    if not counted.get("whole", True):
+        found.append(
+            both(
+                "The n-grams were counted in the first {read} tokens of training: in all of them they would"
+                " do better.",
+                read=count(counted["read"]),
+            )
+        )
+    return found
 
 
 def _lengths(lengths: Mapping[str, int]) -> str:
@@ -126,7 +163,7 @@ def _verdict(judged: Mapping[str, Any], part: str) -> tuple[Message, Message]:
     metric, outcome = judged["metric"], judged["verdict"]["outcome"]
     figure = judged["parts"][part]["metrics"][metric]
     result = both(
-        "On texts that were kept away from training the {metric} is {value} (less is better).",
+        _ON[part],
         metric=metric_title(metric, figure["title"]),
         value=number(figure["value"]),
     )
