@@ -196,3 +196,56 @@ def test_exported_it_stops_where_it_did(model: Any, tmp_path: Path) -> None:
     said = theirs.generate(**asked, max_new_tokens=40, do_sample=False)[0, asked["input_ids"].shape[1] :]
     assert len(said) < 40
     assert cuts.decode(said) == "fox-fox<|im_end|>"
+
+
+def small(task: str, place: Path) -> Any:
+    """A model of one step on a few sentences."""
+    draw = np.random.default_rng(0)
+    words = ["the", "cat", "Katze", "sat", "ran", "übte", "on", "猫", "old", "red"]
+    texts = {"text": [" ".join(draw.choice(words, 12)) for _ in range(100)]}
+    settings = {
+        "model.options": {"depth": 2, "width": 32, "heads": 2},
+        "language.vocabulary": 320,
+        "language.context": 64,
+        "evaluation.sample_tokens": 0,
+    }
+    return tw.train(texts, task=task, budget="1 steps", settings=settings, run=place).model
+
+
+def test_bits_are_those_of_the_bytes_of_a_text(tmp_path: Path) -> None:
+    import torch
+
+    from trainwright.models.layers.packing import packing
+
+    model = small("causal-lm", tmp_path / "run")
+    texts = ["the old cat sat", "die Katze übte", "猫 猫"]
+    found = tw.evaluate(model, {"text": texts})
+    assert found["kind"] == "texts"
+    nats, tokens = 0.0, 0
+    for text in texts:
+        ids = [model.tokenizer.first, *model.tokenizer.encode([text])[0].tolist(), model.tokenizer.end]
+        row = torch.tensor(ids)
+        with torch.no_grad():
+            states = model.network.states(row[:-1], packing(torch.tensor([len(row) - 1])))
+            told = model.network.logits(states).log_softmax(-1).gather(1, row[1:, None])
+        nats, tokens = nats - float(told.sum()), tokens + len(row) - 1
+    size, characters = sum(len(text.encode()) for text in texts), sum(map(len, texts))
+    assert found["metrics"] == pytest.approx(
+        {
+            "loss": nats / tokens,
+            "perplexity": np.exp(nats / tokens),
+            "bits_per_byte": nats / np.log(2) / size,
+            "bits_per_character": nats / np.log(2) / characters,
+        },
+        rel=1e-4,
+    )
+
+
+def test_a_masked_model_is_judged_by_what_it_hides(tmp_path: Path) -> None:
+    model = small("masked-lm", tmp_path / "run")
+    rows = {"text": ["the old cat sat on the red Katze"] * 30, "prompt": ["?"] * 30, "answer": ["!"] * 30}
+    found = tw.evaluate(model, rows)
+    assert (found["kind"], set(found["metrics"])) == ("texts", {"loss", "perplexity"})
+    # After one step it knows next to nothing of its tokens.
+    assert 0.5 * np.log(model.tokenizer.vocabulary) < found["metrics"]["loss"]
+    assert found["metrics"]["loss"] < 1.2 * np.log(model.tokenizer.vocabulary)

@@ -13,6 +13,7 @@ import torch
 from small_checkpoints import TEXTS, gpt2
 
 import trainwright as tw
+from trainwright.cli.main import main
 from trainwright.features.language.template import CHATML
 from trainwright.foundation.errors import ModelFolderError, UserError
 from trainwright.models.layers.packing import packing
@@ -136,6 +137,18 @@ def test_merging_for_export_leaves_the_model_as_it_is(sliver: tw.Run, tmp_path: 
     assert_same_logits(model, theirs)
     with pytest.raises(UserError, match="there is something already"):
         tw.export(model, tmp_path / "merged", merge=True)
+
+
+def test_the_verb_exports_adapters_and_whole_models(
+    sliver: tw.Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, flags, file in (("a", [], "adapter_config.json"), ("b", ["--merge"], "config.json")):
+        place = tmp_path / name
+        assert main(["export", str(sliver.path), "-o", str(place), *flags]) == 0
+        assert capsys.readouterr().out.strip() == str(place)
+        assert (place / file).is_file() and (place / "tokenizer.json").is_file()
+        assert (place / "config.json").is_file() is bool(flags)
+    assert main(["export", str(sliver.path), "-o", str(tmp_path / "a")]) == 2
 
 
 def test_a_whole_model_has_nothing_to_merge(home: Path, tmp_path: Path) -> None:

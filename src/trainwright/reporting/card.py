@@ -84,6 +84,8 @@ def _language_card(run: RunDocuments, page: LanguagePage) -> str:
             task=page.task,
             lines=page.lines,
             baseline=page.baseline,
+            remarks=page.remarks,
+            warning=judged_on_validation() if run.judged_part == "validation" else None,
             parameters=_parameters(run),
             split=split_title(run.data["split"]["method"]),
             parts=page.parts,

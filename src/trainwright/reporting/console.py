@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainwright.reporting.numbers import clip, count, duration, interval, number, percent, signed
+from trainwright.reporting.pages.language import language_remarks
 from trainwright.reporting.run_documents import one_line, read_run
 from trainwright.reporting.verdict import Verdict, verdict_of
 from trainwright.reporting.words import baseline_title, metric_title, part_title, split_title
@@ -156,7 +157,9 @@ def run_summary(run: Path) -> Group:
     parts: list[RenderableType] = []
     language = (documents.evaluation or {}).get("language")
     if language is not None:
-        parts += [_text(""), language_table(language, documents.judged_part), _text("")]
+        parts += [_text(""), language_table(language, documents.judged_part)]
+        remarks = language_remarks(language, documents.judged_part)
+        parts += [*(_text(remark.en, style="dim") for remark in remarks), _text("")]
         parts += [
             _text(f"{clip(each['prompt'], 80)} → {clip(each['text'], 200)}", style="dim")
             for each in language["samples"][:_MOST_REASONS]

@@ -179,6 +179,8 @@ def _judged(job: LanguageJob, network: nn.Module, part: str) -> dict[str, Any]:
         f"{job.task.unit}s": int(counts.sum()),
         "batches": len(shares),
         "whole": whole,
+        "read": read,
+        "of": tokens,
         "metrics": _metrics(job, sums, counts, scales),
     }
 
@@ -242,27 +244,28 @@ def _untrained(job: LanguageJob, part: str) -> dict[str, Any]:
 def _counted(job: LanguageJob, part: str) -> dict[str, Any]:
     """Return what n-grams of tokens, counted in the training texts or targets, reach on a part."""
     data = job.data
-    ids, offsets = _end_to_end(data, "training", _COUNTED_TOKENS)
+    ids, offsets, all_of_it = _end_to_end(data, "training", _COUNTED_TOKENS)
+    counted = {"read": len(ids), "whole": all_of_it}
     model = NGrams(ids, offsets, data.tokenizer.vocabulary, order=_ORDERS)
-    ids, offsets = _end_to_end(data, part, _MOST_TOKENS)
+    ids, offsets, whole = _end_to_end(data, part, _MOST_TOKENS)
     nats = model.nats(ids, offsets)
     told = np.ones(len(ids), dtype=bool)
     told[offsets[:-1][np.diff(offsets) > 0]] = False  # the first of a text is told from nothing
     loss = float(nats[told].mean())
-    whole = int(offsets[-1]) == int(data.tokens.lengths[data.indices[part]].sum())
     index = data.indices[part]
     found = {"loss": loss, "perplexity": math.exp(min(loss, 700))}
     if whole and data.recipe.task == "causal-lm":
         bits = float(nats[told].sum()) / math.log(2)
         found["bits_per_byte"] = bits / max(int(data.tokens.sizes[index].sum()), 1)
         found["bits_per_character"] = bits / max(int(data.tokens.characters[index].sum()), 1)
-    return {"name": "ngrams", "order": _ORDERS, "metrics": found}
+    return {"name": "ngrams", "order": _ORDERS, **counted, "metrics": found}
 
 
-def _end_to_end(data: LanguageData, part: str, most: int) -> tuple[Array, Array]:
-    """Return the ids of a part's first samples, and where each begins; of a pair the target's.
+def _end_to_end(data: LanguageData, part: str, most: int) -> tuple[Array, Array, bool]:
+    """Return the ids of a part's first samples, where each begins, and whether they are all.
 
-    Before a target stands the token that its source ends with, as what a text begins with.
+    Of pairs they are the targets'. Before a target stands the token that its source ends with, as what a text
+    begins with.
     """
     tokens = data.tokens
     pieces: list[Array] = []
@@ -276,7 +279,8 @@ def _end_to_end(data: LanguageData, part: str, most: int) -> tuple[Array, Array]
         pieces.append(tokens.ids[first:last])
         total += last - first
     offsets = np.cumsum([0, *map(len, pieces)])
-    return np.concatenate(pieces)[:most].astype(np.int64), np.minimum(offsets, most).astype(np.int64)
+    whole = len(pieces) == len(data.indices[part]) and total <= most
+    return np.concatenate(pieces)[:most].astype(np.int64), np.minimum(offsets, most).astype(np.int64), whole
 
 
 _BASELINES: Mapping[str, Callable[[LanguageJob, str], dict[str, Any]]] = {

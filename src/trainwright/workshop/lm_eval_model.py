@@ -67,7 +67,7 @@ class LmEvalModel(LM):  # type: ignore[misc]
             )
         if self.model.network.encodes:
             raise UserError(
-                "a model with an encoder and a decoder does not go on with a text, as the tasks of lm-eval ask",
+                "a model with an encoder and a decoder does not go on with a text, as lm-eval asks",
                 where=str(self.model.path or "the model"),
                 fix="judge it on sources and targets: `trainwright evaluate MODEL DATA`",
             )

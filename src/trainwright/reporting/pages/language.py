@@ -27,10 +27,20 @@ _BADGES = {
     },
 }
 _NO_BADGE = mark("Not compared with a simple model")
-_ON_TEXTS = mark("On texts that were kept away from training the {metric} is {value} (less is better).")
-_ON_PAIRS = mark(
-    "On pairs of answers that were kept away from training the {metric} is {value} (more is better)."
-)
+_ON_TEXTS = {
+    "test": mark("On texts that were kept away from training the {metric} is {value} (less is better)."),
+    "validation": mark(
+        "On the validation texts, which also chose the weights, the {metric} is {value} (less is better)."
+    ),
+}
+_ON_PAIRS = {
+    "test": mark(
+        "On pairs of answers that were kept away from training the {metric} is {value} (more is better)."
+    ),
+    "validation": mark(
+        "On the validation pairs, which also chose the weights, the {metric} is {value} (more is better)."
+    ),
+}
 _COMPARISONS = {
     "ngrams": mark("Counting which token follows which (n-grams of {order}) reaches {value}."),
     "start": mark("The model that training started from prefers neither answer by this measure: {value}."),
@@ -75,6 +85,7 @@ class LanguagePage:
         results: title and lead of the metrics.
         lines: all metrics.
         baseline: what they are compared with; None without.
+        remarks: what the metrics do not say of themselves.
         written: (step or "", prompt, text) of what it wrote, the last first.
         parts: (part, samples, tokens).
         read: samples as tokens: (text, whether it is learned).
@@ -90,6 +101,7 @@ class LanguagePage:
     results: tuple[Message, Message]
     lines: Sequence[Line]
     baseline: Message | None
+    remarks: Sequence[Message]
     written: Sequence[tuple[str, str, str]]
     parts: Sequence[tuple[Message, str, str]]
     read: Sequence[Sequence[tuple[str, bool]]]
@@ -118,6 +130,7 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
         results=(both(title), both(lead)),
         lines=list(lines.values()),
         baseline=baseline_title(baseline["name"]) if baseline else None,
+        remarks=language_remarks(judged, run.judged_part) if judged else [],
         written=_written(run, judged),
         parts=[
             (part_title(name), count(each["samples"]), count(each["tokens"]))
@@ -138,6 +151,34 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
             (both("tokens of a sample, median and most"), _lengths(data["lengths"])),
         ],
     )
+
+
+def language_remarks(judged: Mapping[str, Any], part: str) -> list[Message]:
+    """Return what is to be known beside the metrics: of how much text they are, and the n-grams.
+
+    Args:
+        judged: "language" of evaluation.json.
+        part: the part that was judged.
+    """
+    found = []
+    read, counted = judged["parts"][part], judged["baseline"] or {}
+    if not read["whole"]:
+        found.append(
+            both(
+                "The metrics are of the first {read} of {of} tokens.",
+                read=count(read["read"]),
+                of=count(read["of"]),
+            )
+        )
+    if not counted.get("whole", True):
+        found.append(
+            both(
+                "The n-grams were counted in the first {read} tokens of training: in all of them they would"
+                " do better.",
+                read=count(counted["read"]),
+            )
+        )
+    return found
 
 
 def _lengths(lengths: Mapping[str, int]) -> str:
@@ -161,7 +202,7 @@ def _verdict(judged: Mapping[str, Any], part: str) -> tuple[Message, Message]:
     """Return the badge and the sentence of a verdict."""
     metric, outcome = judged["metric"], judged["verdict"]["outcome"]
     figure = judged["parts"][part]["metrics"][metric]
-    template = _ON_PAIRS if figure.get("greater_is_better") else _ON_TEXTS
+    template = (_ON_PAIRS if figure.get("greater_is_better") else _ON_TEXTS)[part]
     result = both(template, metric=metric_title(metric, figure["title"]), value=number(figure["value"]))
     if outcome == "no baseline":
         return both(_NO_BADGE), result
