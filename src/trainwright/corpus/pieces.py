@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -62,7 +63,7 @@ def make_piece(
         at: told the number of the slice that comes now.
 
     Raises:
-        UserError: a package that is needed is not installed, or the disk is full.
+        UserError: a package that is needed is not installed, a file has changed, or the disk is full.
     """
     import pyarrow.parquet as pq
 
@@ -150,7 +151,21 @@ def _documents(
             raise
         except Exception as error:  # a damaged file ends in whatever its parts are read by
             ledger.set_aside(str(cannot_be_read(part.name, error)))
+        _check_unchanged(part)
         report(0, part.num_bytes)
+
+
+def _check_unchanged(part: Slice) -> None:
+    """Refuse a file that was written to since it was found: its slices would be of two files."""
+    with suppress(OSError):
+        state = part.path.stat()
+        if (state.st_size, state.st_mtime_ns) == (part.file_bytes, part.modified_ns):
+            return
+    raise UserError(
+        "the file has changed since this corpus was begun",
+        where=part.name,
+        fix="begin again with --force, when nothing writes to it",
+    )
 
 
 def _cut(document: Document, most: int, ledger: Ledger) -> Iterator[Document]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Collection, Sequence
@@ -22,6 +23,8 @@ from trainwright.foundation.paths import write_atomic
 
 NAME = ".work"
 _PLAN, _PIECES, _CONTAMINATION = "plan.json", "pieces.jsonl", "contamination.npz"
+
+_PLAIN = [each.name for each in dataclasses.fields(Slice) if each.name != "path"]
 
 
 @dataclass(frozen=True)
@@ -169,5 +172,5 @@ class Work:
 
 def _line(slices: Sequence[Slice]) -> bytes:
     # In ASCII: paths may hold bytes that are not UTF-8.
-    values = [[str(part.path), part.name, part.kind, part.start, part.end, part.num_bytes] for part in slices]
+    values = [[str(part.path), *(getattr(part, name) for name in _PLAIN)] for part in slices]
     return json.dumps(values).encode() + b"\n"
