@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from trainwright.corpus.batch import Cleaned, clean
 from trainwright.corpus.contamination import Contamination
 from trainwright.corpus.document import Document, whole_characters
+from trainwright.corpus.features import HEAVY_FILE, LIGHT_FILE
 from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.minhash import MOST_TEXTS
 from trainwright.corpus.reader import READERS, Slice
@@ -24,7 +25,7 @@ from trainwright.foundation.paths import whole_folder, write_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TEXTS, LIGHT_FILE, HEAVY_FILE, LEDGER = "texts.parquet", "light.bin", "heavy.bin", "ledger.json"
+TEXTS, LEDGER = "texts.parquet", "ledger.json"
 
 _BATCH_CHARACTERS = 1 << 19
 _BATCH_TEXTS = 8192
@@ -83,7 +84,8 @@ def make_piece(
                 if cleaned.texts:
                     writer.write_table(_table(cleaned))
                     light.write(cleaned.light.tobytes())
-                    heavy.write(cleaned.heavy.tobytes())
+                    if settings.near_duplicates is not None:
+                        heavy.write(cleaned.heavy.tobytes())
         write_json(scratch / LEDGER, ledger.to_json())
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.corpus.contamination import Contamination
+from trainwright.corpus.features import Features
 from trainwright.corpus.pieces import At, Report, make_piece, nowhere
 from trainwright.corpus.reader import Slice
 from trainwright.corpus.resolve import PLAN as SHARDS
@@ -51,7 +52,7 @@ class Work:
     @property
     def is_rest(self) -> bool:
         """Whether this is a folder of work without a plan, and nothing else is in it."""
-        ours = {"pieces", "shards", "resolved", _PIECES, _CONTAMINATION}
+        ours = {"pieces", "features", "shards", "resolved", _PIECES, _CONTAMINATION}
         return self.path.is_dir() and all(
             path.name in ours or path.name.startswith(".") for path in self.path.iterdir()
         )
@@ -80,6 +81,11 @@ class Work:
     def resolved(self) -> Path:
         """The folder with the decision on all documents."""
         return self.path / "resolved"
+
+    @cached_property
+    def features(self) -> Features:
+        """Features of all documents, where all pieces are made."""
+        return Features(self.path / "features")
 
     @cached_property
     def pieces(self) -> list[Path]:
@@ -166,6 +172,7 @@ class Work:
             self.shards[number],
             resolved=self.resolved,
             pieces=self.pieces,
+            starts=self.features.starts,
             report=report,
         )
 

@@ -119,6 +119,7 @@ def prepare(
 
 
 def _make(work: Work, folder: Path, workers: int, progress: CorpusProgress) -> None:
+    from trainwright.corpus.features import gather
     from trainwright.corpus.manifest import manifest_of
     from trainwright.corpus.resolve import resolve
     from trainwright.corpus.workers import do_all
@@ -131,8 +132,10 @@ def _make(work: Work, folder: Path, workers: int, progress: CorpusProgress) -> N
         do_all(work, "piece", work.pieces_left(), workers=workers, report=report)
     if not work.resolved.exists():
         with progress.working("Looking for doubles"):
+            if not work.features.folder.exists():
+                gather(work.features.folder, work.pieces)
             names = [each["name"] for each in work.plan["evaluation_sets"]]
-            resolve(work.resolved, work.pieces, work.settings, sets=names)
+            resolve(work.resolved, work.pieces, work.features, work.settings, sets=names)
     rows = sum(shard["rows"] for shard in work.shards)
     left = work.shards_left()
     done = rows - sum(work.shards[number]["rows"] for number in left)
