@@ -100,6 +100,11 @@ class TextModel:
         own = self.recipe.model.checkpoint is not None and self.tokenizer.has_own_template
         return self.recipe.task in {"chat", "preference"} or own
 
+    @property
+    def reads(self) -> int | None:
+        """Most tokens that it reads at a time, those of its training; None without a limit."""
+        return self.recipe.language.context if self.recipe.model.checkpoint is None else self.network.context
+
     def generate(
         self,
         prompts: str | Sequence[str],
@@ -161,13 +166,22 @@ class TextModel:
         """Return the log-probability of each continuation of a plain text, in nats.
 
         Args:
-            prompt: what stands before; a space follows where it does not end with one. A model of sources and
-                targets reads it as a source.
+            prompt: what stands before; a space follows where it does not end with one. Of a text that is too
+                long its beginning is not read. A model of sources and targets reads it as a source.
             continuations: what may follow; its end is not counted.
+
+        Raises:
+            UserError: the model does not read from left to right.
         """
         import torch
 
         from trainwright.tasks.preference import log_probabilities
+
+        if not self.network.causal:
+            raise UserError(
+                "a masked model does not say how likely a text goes on",
+                fix="train with task causal-lm or chat",
+            )
 
         def tensor(ids: Any) -> torch.Tensor:
             return torch.from_numpy(ids.astype(np.int64)).to(self.device)
@@ -196,8 +210,7 @@ class TextModel:
             raise UserError(
                 "a masked model writes no text", fix="train with task causal-lm or chat, or predict with it"
             )
-        context = self.recipe.language.context if self.recipe.model.checkpoint is None else None
-        return generate(self.network, ids, sampling, stops=self.tokenizer.stops, context=context)
+        return generate(self.network, ids, sampling, stops=self.tokenizer.stops, context=self.reads)
 
     @cached_property
     def _frames(self) -> PairFrames:
@@ -208,15 +221,6 @@ class TextModel:
         if self.recipe.task == "sequence-to-sequence":  # behind a source a target follows; a text goes on
             return self._frames.source(ids)
         return np.concatenate([[self.tokenizer.first], ids]).astype(np.int32)
-
-    def _pair(self, prompt: str, text: str) -> tuple[Any, Any]:
-        """Return the ids of a prompt and of what may follow it."""
-        before = self._prompt(prompt)
-        if self.recipe.task == "sequence-to-sequence":
-            return before, self._frames.target(self.tokenizer.encode([text])[0], ended=False)
-        space = "" if not prompt or prompt[-1].isspace() else " "
-        whole = self._prompt(f"{prompt}{space}{text}")
-        return whole[: len(before)], whole[len(before) :]
 
     def check_chats(self) -> None:
         """Check that the model can hold a conversation.
@@ -236,6 +240,24 @@ class TextModel:
         if self.chats:
             return self._turns(messages)
         return self._prompt("\n".join(message["content"] for message in messages))
+
+    def _pair(self, prompt: str, text: str) -> tuple[Any, Any]:
+        """Return the ids of a prompt, at least one, and of what may follow it, at least one."""
+        if self.recipe.task == "sequence-to-sequence":
+            before, ids = self._prompt(prompt), self.tokenizer.encode([text])[0]
+            behind = self._frames.target(ids, ended=not len(ids))
+            if self.network.encodes:
+                return before, behind
+        else:
+            # White space belongs to the word behind it: most tokenizers have one token for both.
+            plain = prompt.rstrip()
+            space = prompt[len(plain) :] or (" " if prompt else "")
+            before, behind = self.tokenizer.encode_pair(plain, space + text)
+            before = np.concatenate([[self.tokenizer.first], before])
+        whole = np.concatenate([before, behind]).astype(np.int32)
+        whole = whole if self.reads is None else whole[-self.reads - 1 :]
+        place = max(len(whole) - len(behind), 1)
+        return whole[:place], whole[place:]
 
     def _turns(self, messages: Messages) -> Any:
         self.check_chats()
