@@ -11,7 +11,10 @@ from trainwright.features.language.tokenizer import LanguageTokenizer
 from trainwright.recipe.recipe import Recipe
 from trainwright.workshop.text_model import TextModel
 
-TEXT = "Question: what does the red cat eat?\nAnswer: fish, and the dog eats bread. Paris is old; Rome is older.\n"
+TEXT = (
+    "Question: what does the red cat eat?\n"
+    "Answer: fish, and the dog eats bread. Paris is old; Rome is older.\n"
+)
 SPECIAL = {"bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 MASKED = {"cls_token": "<s>", "sep_token": "</s>", "mask_token": "<mask>"}
 WIDTH, INNER, LAYERS, HEADS = 32, 48, 2, 4

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import numpy as np
 import pytest
 import torch
-
 from text_checkpoints import byte_fallback, byte_level, text_model
+
 from trainwright.foundation.errors import UserError
 from trainwright.models.layers.packing import packing
 from trainwright.workshop.text_model import TextModel

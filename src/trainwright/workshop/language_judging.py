@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from trainwright.data.encoded import Array
 from trainwright.evaluation.ngrams import NGrams
-from trainwright.foundation.devices import peak_memory_mb
+from trainwright.foundation.devices import autocast, peak_memory_mb
 from trainwright.foundation.paths import whole_folder, write_json
 from trainwright.foundation.random import numpy_stream
 from trainwright.foundation.ranks import ALONE, Ranks
@@ -76,7 +76,7 @@ def loss_of(
                 loss = task(network, batches.batch(rows).to(device))
                 sums[0, number], sums[1, number] = loss.sum[0], loss.count[0]
     ranks.add_up(sums)
-    found = sums.double().cpu().numpy()
+    found = sums.cpu().double().numpy()
     return found[0], found[1]
 
 
@@ -155,7 +155,9 @@ def _judged(job: LanguageJob, network: nn.Module, part: str) -> dict[str, Any]:
         if read >= _MOST_TOKENS:
             break
     whole = len(shares) == len(plan)
-    sums, counts = loss_of(job.task, network, batches, shares, job.device)
+    # As in training and its evaluations: a GPU reads so much in full precision many times as slowly.
+    with autocast(job.device, job.recipe.training.precision):
+        sums, counts = loss_of(job.task, network, batches, shares, job.device)
     split = job.task.reading.long == "split"
     scales = _scales(job.data, part, sums, counts) if whole and split else {}
     return {

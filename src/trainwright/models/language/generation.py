@@ -179,6 +179,8 @@ def _choose(
             logits[row, seen] = torch.where(before > 0, before / penalty, before * penalty)
     if sampling.temperature == 0:
         return [int(token) for token in logits.argmax(-1)]
+    if logits.device.type == "mps":  # it has no numbers of 64 bits
+        logits = logits.cpu()
     ordered, order = (logits / sampling.temperature).sort(dim=-1, descending=True, stable=True)
     chances = ordered.double().softmax(-1)
     if sampling.top_k:
