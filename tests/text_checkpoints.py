@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -47,14 +48,15 @@ def byte_fallback() -> Any:
     backend.decoder = decoders.Sequence(
         [decoders.Replace("▁", " "), decoders.ByteFallback(), decoders.Fuse(), decoders.Strip(" ", 1, 0)]
     )
-    bytes_ = [f"<0x{number:02X}>" for number in range(256)]
-    trainer = trainers.BpeTrainer(
-        vocab_size=600, special_tokens=[*SPECIAL.values(), *bytes_], show_progress=False, max_token_length=8
-    )
+    trainer = trainers.BpeTrainer(vocab_size=144, special_tokens=list(SPECIAL.values()), show_progress=False)
     backend.pre_tokenizer = pre_tokenizers.Split("▁", behavior="merged_with_next")  # no token across words
     backend.train_from_iterator([line for line in TEXT.splitlines() for _ in range(20)], trainer)
     backend.pre_tokenizer = None
-    return _fast(backend, SPECIAL)
+    # Bytes are tokens like any other: trained as special ones, they would be left out of texts.
+    state = json.loads(backend.to_str())
+    vocabulary = state["model"]["vocab"]
+    vocabulary |= {f"<0x{byte:02X}>": len(vocabulary) + byte for byte in range(256)}
+    return _fast(Tokenizer.from_str(json.dumps(state)), SPECIAL)
 
 
 def _fast(backend: Any, special: dict[str, str]) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
 from text_checkpoints import byte_fallback, byte_level, text_model
@@ -67,3 +69,24 @@ def test_a_masked_model_is_not_asked_how_a_text_goes_on() -> None:
     model = text_model(byte_level(masked=True), "masked-lm", kind="roberta")
     with pytest.raises(UserError, match="a masked model does not say how likely"):
         model.log_probabilities("Answer:", ["Paris", "fish"])
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS)
+@pytest.mark.parametrize("more", [{}, {"temperature": 1.0, "seed": 3, "top_p": 0.9}])
+def test_a_text_of_a_batch_does_not_depend_on_the_others(kind: str, more: dict[str, Any]) -> None:
+    model = text_model(TOKENIZERS[kind]())
+    prompts = ["the red cat", "a", "Answer: fish, and"]
+    together = model.generate(prompts, max_tokens=24, **more)
+    assert together == [model.generate(prompt, max_tokens=24, **more) for prompt in prompts]
+    assert together == ["".join(model.stream(prompt, max_tokens=24, **more)) for prompt in prompts]
+    assert model.generate([]) == []
+    # It is what the tokens behind the prompt make of its text.
+    assert all(together)
+
+
+def test_a_text_that_ends_does_not_keep_the_others_waiting() -> None:
+    model = text_model(byte_level())
+    longest = model.generate(["the red cat", "bread"], max_tokens=30)
+    stop = longest[0][2:5]
+    found = model.generate(["the red cat", "bread"], max_tokens=30, stop=[stop])
+    assert found == [text.split(stop)[0] for text in longest]
