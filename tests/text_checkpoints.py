@@ -86,9 +86,11 @@ def network(kind: str = "llama", *, vocabulary: int = 400, context: int = 64) ->
     }
     tokens = {"bos_token_id": 0, "eos_token_id": 1, "pad_token_id": 3}
     if kind == "gpt2":
-        small = {"n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "n_positions": context}
+        small: dict[str, Any] = {"n_embd": WIDTH, "n_layer": LAYERS, "n_head": HEADS, "n_positions": context}
+        small |= dict.fromkeys(("attn_pdrop", "embd_pdrop", "resid_pdrop"), 0.0)
         made: Any = hf.GPT2LMHeadModel(hf.GPT2Config(vocab_size=vocabulary, **small, **tokens))
     elif kind == "roberta":
+        shape |= dict.fromkeys(("attention_probs_dropout_prob", "hidden_dropout_prob"), 0.0)
         made = hf.RobertaForMaskedLM(hf.RobertaConfig(**shape, **tokens | {"pad_token_id": 1}))
     else:
         made = hf.LlamaForCausalLM(hf.LlamaConfig(**shape, num_key_value_heads=2, **tokens))

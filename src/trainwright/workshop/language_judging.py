@@ -53,7 +53,7 @@ def loss_of(
     task: LanguageTask,
     network: nn.Module,
     batches: LanguageBatches,
-    shares: Sequence[Array],
+    parts: Sequence[Array],
     device: torch.device,
     ranks: Ranks = ALONE,
 ) -> tuple[Sums, Sums]:
@@ -63,16 +63,22 @@ def loss_of(
         task: what is learned.
         network: the model, in evaluation mode.
         batches: a part.
-        shares: this process's rows of each batch.
+        parts: the rows of each batch.
         device: where the model is.
         ranks: the processes that share the rows out.
     """
     import torch
 
-    sums = torch.zeros(2, len(shares), device=device)
+    from trainwright.training.sharding import is_sharded
+
+    sums = torch.zeros(2, len(parts), device=device)
+    together = is_sharded(network)
     with torch.no_grad():
-        for number, rows in enumerate(shares):
-            if len(rows):
+        for number, part in enumerate(parts):
+            rows = ranks.share(part)
+            if together and not len(rows):  # all compute it together: it repeats a row of another's
+                task(network, batches.batch(part[:1]).to(device))
+            elif len(rows):
                 loss = task(network, batches.batch(rows).to(device))
                 sums[0, number], sums[1, number] = loss.sum[0], loss.count[0]
     ranks.add_up(sums)
