@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 from trainwright.foundation.errors import RecipeError
 from trainwright.foundation.hashing import json_hash
@@ -20,13 +21,14 @@ from trainwright.foundation.paths import cache_folder, whole_folder
 PROBE_SECONDS = 4.0
 """Longest wait for the hub's first answer; its own client would try for half a minute."""
 
+_WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
 _GGUF = ".gguf"
 _MAGIC = b"GGUF"
-_VERSION = 1
+_VERSION = 2
 _PIECES, _PIECE = 256, 1 << 16
 """Pieces of a file of weights that its digest is of, and the bytes of each."""
 
@@ -85,7 +87,11 @@ def has_encoder_and_decoder(name: str) -> bool:
 
 
 def _converted(path: Path, name: str) -> Path:
-    """Return a folder with the weights of a GGUF file in float16, which reads a hundred times as fast."""
+    """Return a folder with the weights of a GGUF file, which reads a hundred times as fast.
+
+    They are kept in float16, as precise as any quantised weight; those of a file of 32 bits or bfloat16 in
+    float32.
+    """
     status = path.stat()
     key = json_hash([_VERSION, str(path.resolve()), status.st_size, status.st_mtime_ns])
     folder = cache_folder("checkpoints") / key
@@ -96,17 +102,27 @@ def _converted(path: Path, name: str) -> Path:
             import torch
             from transformers import AutoModelForCausalLM, AutoTokenizer
 
-            words = {"gguf_file": path.name, "local_files_only": True, "trust_remote_code": False}
+            words: dict[str, Any] = {
+                "gguf_file": path.name,
+                "local_files_only": True,
+                "trust_remote_code": False,
+            }
             try:
                 # Bars of the package gguf go to standard error whatever it is told.
                 with quiet(), redirect_stderr(StringIO()):
                     tokenizer = AutoTokenizer.from_pretrained(path.parent, **words)
-                    model = AutoModelForCausalLM.from_pretrained(path.parent, dtype=torch.float16, **words)
+                    model, report = AutoModelForCausalLM.from_pretrained(
+                        path.parent,
+                        dtype=torch.float32 if _is_precise(path) else torch.float16,
+                        output_loading_info=True,
+                        **words,
+                    )
             except Exception as error:  # gguf and transformers raise what they like for a bad file
                 reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
                 raise RecipeError(
                     f"this GGUF file cannot be read: {reason}", where=name, fix="download it again"
                 ) from error
+            check_weights(model, report, name)
             # Its numbers are plain ones by now.
             model.hf_quantizer = None
             del model.config.quantization_config
@@ -139,6 +155,54 @@ def weights_digest(name: str) -> str:
                 stream.seek(start)
                 found.update(stream.read(_PIECE))
     return found.hexdigest()
+
+
+def _is_precise(path: Path) -> bool:
+    """Return whether matrices of a GGUF file have more digits, or larger numbers, than float16 holds."""
+    from gguf import GGMLQuantizationType, GGUFReader
+
+    wide = {GGMLQuantizationType.F32, GGMLQuantizationType.BF16, GGMLQuantizationType.F64}
+    return any(tensor.tensor_type in wide and len(tensor.shape) > 1 for tensor in GGUFReader(path).tensors)
+
+
+def check_weights(model: Any, report: Mapping[str, Any], name: str) -> None:
+    """Check that a checkpoint had the weights of its model, no more and no less.
+
+    Args:
+        model: as transformers loaded it.
+        report: what transformers says of loading it.
+        name: of the checkpoint.
+
+    Raises:
+        RecipeError: a weight was missing, too many, or of another shape.
+    """
+    # Weights that are tied to others are made, not read; none are where the model says that there are none.
+    tied = getattr(model, "all_tied_weights_keys", None)
+    tied = getattr(model, "_tied_weights_keys", None) if tied is None else tied
+    lacking = sorted(key for key in report["missing_keys"] if key not in set(tied or ()))
+    if lacking:
+        raise RecipeError(
+            f"this checkpoint lacks {len(lacking)} weights of its model, {lacking[0]} among them",
+            where=name,
+            fix="download it again, or choose one that was saved with its language-model head",
+        )
+    wrong = sorted(str(key) for key in report.get("mismatched_keys") or ())
+    extra = sorted(key for key in report["unexpected_keys"] if not _is_harmless(key))
+    if wrong or extra:
+        what = f"weights of another shape ({wrong[0]})" if wrong else f"weights too many ({extra[0]})"
+        raise RecipeError(
+            f"this checkpoint does not fit its own configuration: it has {what}",
+            where=name,
+            fix="choose another checkpoint, or mend its config.json",
+        )
+
+
+_HARMLESS = ("pooler", "position_ids", "seq_relationship", "inv_freq", "masked_bias", ".attn.bias")
+"""Parts of the names of weights that a language model has no use for."""
+
+
+def _is_harmless(key: str) -> bool:
+    return any(part in key for part in _HARMLESS)
 
 
 @contextmanager
@@ -187,7 +251,8 @@ def checkpoint_folder(name: str) -> Path:
                 fix="give an existing folder or a name as on huggingface.co",
             ) from error
     else:
-        if (cached / "config.json").is_file() and any(cached.glob("*.safetensors")):
+        # A download that was broken off has left some of the files.
+        if (cached / "config.json").is_file() and _weights(cached) and not _lacking(cached):
             return cached
     return _download(name)
 
@@ -198,7 +263,13 @@ def has_safetensors(folder: Path, name: str) -> None:
     Raises:
         RecipeError: it has only pickled weights, or none.
     """
-    if any(folder.glob("*.safetensors")):
+    if _weights(folder):
+        if lacking := _lacking(folder):
+            raise RecipeError(
+                f"this checkpoint lacks {lacking[0]}, which its {_INDEX} names",
+                where=name,
+                fix="download it again",
+            )
         return
     pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
     what = (
@@ -211,6 +282,24 @@ def has_safetensors(folder: Path, name: str) -> None:
         where=name,
         fix="convert it once where you trust it, with transformers: "
         "AutoModel.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER), and name the new folder",
+    )
+
+
+def _weights(folder: Path) -> bool:
+    """Return whether a folder has weights, or a list of them, by the names that transformers looks for."""
+    return any((folder / file).is_file() for file in (_WEIGHTS, _INDEX))
+
+
+def _lacking(folder: Path) -> list[str]:
+    """Return the files that a folder's list of weights names and that are not in it."""
+    if (folder / _WEIGHTS).is_file() or not (folder / _INDEX).is_file():
+        return []
+    try:
+        named = set(json.loads((folder / _INDEX).read_text(encoding="utf-8"))["weight_map"].values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return [_INDEX]  # half written
+    return sorted(
+        str(file) for file in named if Path(str(file)).name != file or not (folder / file).is_file()
     )
 
 

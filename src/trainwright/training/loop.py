@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from trainwright.data.batch_plan import BatchPlan, windows
 from trainwright.data.encoded import Array, Batch
 from trainwright.foundation.allocator import kept_memory
+from trainwright.foundation.devices import autocast
 from trainwright.foundation.errors import UserError
 from trainwright.foundation.ranks import ALONE, Ranks
 from trainwright.training.checkpoint import (
@@ -434,7 +435,7 @@ class Trainer:
 
     def _backward(self, batch: Batch, counts: Tensor) -> Tensor:
         """Add the gradients of a batch, whose targets weigh `counts` in the whole window; return its loss."""
-        with self._autocast():
+        with self.autocast():
             loss = self.objective(self.model, batch)
             value = (loss.sum / counts).sum()
         value.backward()  # type: ignore[no-untyped-call]
@@ -446,9 +447,9 @@ class Trainer:
         penalty = self.settings.l1 * torch.stack([p.abs().sum() for p in matrices]).sum()
         penalty.backward()  # type: ignore[no-untyped-call]
 
-    def _autocast(self) -> torch.autocast:
-        enabled = self.settings.precision == "bfloat16"
-        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=enabled)
+    def autocast(self) -> torch.autocast:
+        """Compute in the precision of the run."""
+        return autocast(self.device, self.settings.precision)
 
     def _average(self, step: int) -> None:
         """Move the averaged weights; early steps are averaged over fewer (as in TensorFlow's EMA)."""
@@ -473,7 +474,7 @@ class Trainer:
         if self._ema:
             live = {name: tensor.clone() for name, tensor in self.model.state_dict().items()}
             self.model.load_state_dict(self._ema)
-        with torch.no_grad(), self._autocast():
+        with torch.no_grad(), self.autocast():
             found = self.evaluate(self.model)
         # Equal scores are told apart by the loss: accuracy on few rows takes few values.
         best = position.best_score is None or (found.score, -found.loss) > (

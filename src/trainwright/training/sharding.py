@@ -98,6 +98,19 @@ def shard(model: nn.Module, device: torch.device) -> nn.Module:
     return model
 
 
+def reshard(model: nn.Module) -> None:
+    """Let each process hold its parts alone again after a sharded model was only asked.
+
+    What does not belong to a block stays whole until a backward pass: an optimiser would take
+    it for the parameter.
+    """
+    from torch.distributed.fsdp import FSDPModule
+
+    for part in model.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
+
+
 def is_sharded(model: nn.Module) -> bool:
     """Return whether `shard` was applied to a model."""
     return any(hasattr(parameter, "device_mesh") for parameter in model.parameters())

@@ -176,8 +176,7 @@ class LanguageJob(Job):
                 break
 
         def judge(network: nn.Module) -> Judgement:
-            shares = [ranks.share(part) for part in parts]
-            sums, counts = measured(self.task, network, batches, shares, self.device, ranks)
+            sums, counts = measured(self.task, network, batches, parts, self.device, ranks)
             means = (sums.sum(axis=1) / max(counts.sum(), 1)).tolist()
             if ranks.is_first and not self.sharded:
                 said = self.samples(network)
@@ -250,7 +249,7 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     import torch
 
     from trainwright.tasks.language import LANGUAGE_TASKS
-    from trainwright.workshop.shard import sharding_choice
+    from trainwright.workshop.shard import check_shardable, sharding_choice
 
     assert recipe.task is not None
     family = family_of(recipe)
@@ -294,8 +293,9 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     language = data.recipe.language.model_copy(update={"context": context, "long": long})
     sharding, why = ranks.from_first(sharding_choice(recipe.training, network, device, ranks))
     if sharding == "on":
-        from trainwright.training.sharding import shard
+        from trainwright.training.sharding import reshard, shard
 
+        check_shardable(recipe.training)
         shard(network, device)
     else:
         network.to(device)
@@ -325,6 +325,8 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     with autocast(device, choices.training.precision):
         asked = np.concatenate([data.indices[part] for part in PARTS])
         task.prepare(network, asked, budget=tokens_a_batch)
+    if sharding == "on":
+        reshard(network)
     reasons = dict(choices.reasons)
     if recipe.training.batch_tokens is None:
         reasons["batch_tokens"] = (

@@ -15,7 +15,7 @@ import numpy.typing as npt
 from trainwright.data.encoded import Array
 from trainwright.evaluation.bootstrap import wilson
 from trainwright.evaluation.ngrams import NGrams
-from trainwright.foundation.devices import peak_memory_mb
+from trainwright.foundation.devices import autocast, peak_memory_mb
 from trainwright.foundation.paths import whole_folder, write_json
 from trainwright.foundation.random import numpy_stream
 from trainwright.foundation.ranks import ALONE, Ranks
@@ -66,7 +66,7 @@ def measured(
     task: LanguageTask,
     network: nn.Module,
     batches: LanguageBatches,
-    shares: Sequence[Array],
+    parts: Sequence[Array],
     device: torch.device,
     ranks: Ranks = ALONE,
 ) -> tuple[Sums, Sums]:
@@ -78,16 +78,22 @@ def measured(
         task: what is learned.
         network: the model, in evaluation mode.
         batches: a part.
-        shares: this process's rows of each batch.
+        parts: the rows of each batch.
         device: where the model is.
         ranks: the processes that share the rows out.
     """
     import torch
 
-    sums = torch.zeros(len(task.measures) + 1, len(shares), device=device)
+    from trainwright.training.sharding import is_sharded
+
+    sums = torch.zeros(len(task.measures) + 1, len(parts), device=device)
+    together = is_sharded(network)
     with torch.no_grad():
-        for number, rows in enumerate(shares):
-            if len(rows):
+        for number, part in enumerate(parts):
+            rows = ranks.share(part)
+            if together and not len(rows):  # all compute it together: it repeats a row of another's
+                task.measured(network, batches.batch(part[:1]).to(device))
+            elif len(rows):
                 sums[:-1, number], sums[-1:, number] = task.measured(network, batches.batch(rows).to(device))
     ranks.add_up(sums)
     found = sums.double().cpu().numpy()
@@ -172,7 +178,9 @@ def _judged(job: LanguageJob, network: nn.Module, part: str) -> dict[str, Any]:
         if read >= _MOST_TOKENS:
             break
     whole = len(shares) == len(plan)
-    sums, counts = measured(job.task, network, batches, shares, job.device)
+    # As in training and its evaluations: a GPU reads so much in full precision many times as slowly.
+    with autocast(job.device, job.recipe.training.precision):
+        sums, counts = measured(job.task, network, batches, shares, job.device)
     split = job.task.reading.long == "split"
     scales = _scales(job.data, part, counts) if whole and split else {}
     return {

@@ -56,7 +56,7 @@ def steps_within(
     evaluation = 0.0
     if not plainly_enough:
         began = time.monotonic()
-        with torch.no_grad():
+        with torch.no_grad(), trainer.autocast():
             trainer.evaluate(trainer.model.eval())
         evaluation = time.monotonic() - began
     torch.set_rng_state(state)

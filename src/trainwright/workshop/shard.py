@@ -52,13 +52,29 @@ def sharded_network(
     from trainwright.models.encoders.pretrained import Pretrained
     from trainwright.training.sharding import shard
 
+    gradual = any(
+        isinstance(encoder, Pretrained) and encoder.options.finetune == "gradual"
+        for encoder in network.encoders
+    )
+    check_shardable(settings, gradual=gradual)
+    shard(network, device)
+    return network
+
+
+def check_shardable(settings: TrainingSettings, *, gradual: bool = False) -> None:
+    """Check that a model which is shared out among processes can learn as the recipe says.
+
+    Args:
+        settings: the recipe's.
+        gradual: layers join training one after another.
+
+    Raises:
+        RecipeError: a setting needs whole matrices in one process, or layers that join later.
+    """
     refused = {
         "training.optimizer: muon": settings.optimizer == "muon",
         "training.l1": settings.l1 > 0,
-        "finetune: gradual": any(
-            isinstance(encoder, Pretrained) and encoder.options.finetune == "gradual"
-            for encoder in network.encoders
-        ),
+        "finetune: gradual": gradual,
     }
     for name, asked in refused.items():
         if asked:
@@ -67,8 +83,6 @@ def sharded_network(
                 where="training.sharding",
                 fix="leave it out, or set training.sharding to off",
             )
-    shard(network, device)
-    return network
 
 
 def unsharded_network(

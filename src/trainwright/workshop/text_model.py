@@ -13,6 +13,7 @@ import numpy as np
 from trainwright.data.urls import redacted_settings
 from trainwright.features.language.pairs import PairFrames
 from trainwright.features.language.template import ROLES, Turn
+from trainwright.features.language.text_stream import TextStream
 from trainwright.features.language.tokenizer import LanguageTokenizer
 from trainwright.foundation.devices import choose_device
 from trainwright.foundation.errors import ModelFolderError, UserError
@@ -124,7 +125,7 @@ class TextModel:
         """
         many = [prompts] if isinstance(prompts, str) else list(prompts)
         ids = [self._prompt(text) for text in many]
-        found = self._texts(ids, stop, Sampling(**sampling))
+        found = self._texts(ids, stop, Sampling(**sampling), goes_on=self._goes_on)
         return found[0] if isinstance(prompts, str) else found
 
     def stream(self, prompt: str | Messages, *, stop: Sequence[str] = (), **sampling: Any) -> Iterator[str]:
@@ -135,10 +136,14 @@ class TextModel:
             stop, sampling: as for `generate`.
         """
         ids = self._prompt(prompt) if isinstance(prompt, str) else self._turns(prompt)
-        text = _Text(self.tokenizer, stop)
+        goes_on = isinstance(prompt, str) and self._goes_on
+        text, stops = (
+            TextStream(self.tokenizer, stop=stop, before=ids if goes_on else ()),
+            self.tokenizer.stops,
+        )
         for (token,) in self._steps([ids], Sampling(**sampling)):
             assert token is not None
-            if token not in self.tokenizer.stops:
+            if token not in stops:
                 yield from filter(None, [text.add(token)])
             if text.ended:
                 return
@@ -160,7 +165,8 @@ class TextModel:
             questions: texts, or messages up to the answer; done together.
             sampling: as for `generate`.
         """
-        return self._texts([self._question(one) for one in questions], (), Sampling(**sampling))
+        asked = [self._question(one) for one in questions]
+        return self._texts(asked, (), Sampling(**sampling), goes_on=self._goes_on and not self.chats)
 
     def continued(self, prompts: Sequence[Any], *, stop: Sequence[str] = (), **sampling: Any) -> list[str]:
         """Return how texts go on that are tokens already.
@@ -175,13 +181,22 @@ class TextModel:
         """Return the log-probability of each continuation of a plain text, in nats.
 
         Args:
-            prompt: what stands before; a space follows where it does not end with one. A model of sources and
-                targets reads it as a source.
+            prompt: what stands before; a space follows where it does not end with one. Of a text that is too
+                long its beginning is not read. A model of sources and targets reads it as a source.
             continuations: what may follow; its end is not counted.
+
+        Raises:
+            UserError: the model does not read from left to right.
         """
         import torch
 
         from trainwright.tasks.preference import log_probabilities
+
+        if not self.network.causal:
+            raise UserError(
+                "a masked model does not say how likely a text goes on",
+                fix="train with task causal-lm or chat",
+            )
 
         def tensor(ids: Any) -> torch.Tensor:
             return torch.from_numpy(ids.astype(np.int64)).to(self.device)
@@ -194,14 +209,28 @@ class TextModel:
         pieces = torch.split(chances, [len(ids) for ids in behind])
         return [float(told.double().sum()) for told in pieces]
 
-    def _texts(self, ids: Sequence[Any], stop: Sequence[str], sampling: Sampling) -> list[str]:
-        texts = [_Text(self.tokenizer, stop) for _ in ids]
-        said = [""] * len(ids)
+    @property
+    def _goes_on(self) -> bool:
+        """Whether what follows a plain text is more of it, and no text of its own."""
+        return self.recipe.task != "sequence-to-sequence"
+
+    def _texts(
+        self, ids: Sequence[Any], stop: Sequence[str], sampling: Sampling, *, goes_on: bool = False
+    ) -> list[str]:
+        texts = [TextStream(self.tokenizer, stop=stop, before=one if goes_on else ()) for one in ids]
+        said, stops = [""] * len(ids), self.tokenizer.stops
+        writing = set(range(len(ids)))
         for tokens in self._steps(ids, sampling):
-            for number, token in enumerate(tokens):
-                if token is not None and token not in self.tokenizer.stops and not texts[number].ended:
-                    said[number] += texts[number].add(token)
-            if all(text.ended for text in texts):
+            for number in tuple(writing):
+                token = tokens[number]
+                assert token is not None, "a text that has ended is written no more"
+                if token in stops:
+                    writing.discard(number)
+                    continue
+                said[number] += texts[number].add(token)
+                if texts[number].ended:
+                    writing.discard(number)
+            if not writing:
                 break
         return [before + text.rest() for before, text in zip(said, texts, strict=True)]
 
@@ -222,15 +251,6 @@ class TextModel:
             return self._frames.source(ids)
         return np.concatenate([[self.tokenizer.first], ids]).astype(np.int32)
 
-    def _pair(self, prompt: str, text: str) -> tuple[Any, Any]:
-        """Return the ids of a prompt and of what may follow it."""
-        before = self._prompt(prompt)
-        if self.recipe.task == "sequence-to-sequence":
-            return before, self._frames.target(self.tokenizer.encode([text])[0], ended=False)
-        space = "" if not prompt or prompt[-1].isspace() else " "
-        whole = self._prompt(f"{prompt}{space}{text}")
-        return whole[: len(before)], whole[len(before) :]
-
     def check_chats(self) -> None:
         """Check that the model can hold a conversation.
 
@@ -250,6 +270,24 @@ class TextModel:
             return self._turns(messages)
         return self._prompt("\n".join(message["content"] for message in messages))
 
+    def _pair(self, prompt: str, text: str) -> tuple[Any, Any]:
+        """Return the ids of a prompt, at least one, and of what may follow it, at least one."""
+        if self.recipe.task == "sequence-to-sequence":
+            before, ids = self._prompt(prompt), self.tokenizer.encode([text])[0]
+            behind = self._frames.target(ids, ended=not len(ids))
+            if self.network.encodes:
+                return before, behind
+        else:
+            # White space belongs to the word behind it: most tokenizers have one token for both.
+            plain = prompt.rstrip()
+            space = prompt[len(plain) :] or (" " if prompt else "")
+            before, behind = self.tokenizer.encode_pair(plain, space + text)
+            before = np.concatenate([[self.tokenizer.first], before])
+        whole = np.concatenate([before, behind]).astype(np.int32)
+        whole = whole if self.reads is None else whole[-self.reads - 1 :]
+        place = max(len(whole) - len(behind), 1)
+        return whole[:place], whole[place:]
+
     def _turns(self, messages: Messages) -> Any:
         self.check_chats()
         turns = []
@@ -264,51 +302,6 @@ class TextModel:
         if not turns:
             raise UserError("there is no message to answer", fix="give at least one of the user")
         return self.tokenizer.encode_prompt(turns)
-
-
-class _Text:
-    """Tokens that become text: characters of several tokens appear when whole, and stop texts end it."""
-
-    def __init__(self, tokenizer: LanguageTokenizer, stop: Sequence[str]) -> None:
-        self._tokenizer, self._stop = tokenizer, [text for text in stop if text]
-        self._ids: list[int] = []
-        self._shown = 0
-        self.ended = False
-
-    def add(self, token: int) -> str:
-        """Return what a token adds to the text that is sure by now."""
-        self._ids.append(token)
-        text = self._tokenizer.decode(self._ids)
-        for stop in self._stop:
-            found = text.find(stop, max(self._shown - len(stop), 0))
-            if found >= 0:
-                self.ended = True
-                return self._show(text, max(found, self._shown))
-        sure = len(text)
-        if text.endswith("\ufffd"):  # half a character
-            sure -= 1
-        for stop in self._stop:
-            # What may be the beginning of a stop text waits.
-            sure = min(sure, len(text) - _overlap(text, stop))
-        return self._show(text, max(sure, self._shown))
-
-    def rest(self) -> str:
-        """Return what was held back, at the end."""
-        if self.ended:
-            return ""
-        text = self._tokenizer.decode(self._ids)
-        return self._show(text, len(text))
-
-    def _show(self, text: str, until: int) -> str:
-        piece, self._shown = text[self._shown : until], until
-        return piece
-
-
-def _overlap(text: str, stop: str) -> int:
-    """Return how many last characters of a text are the first of a stop text."""
-    return next(
-        (size for size in range(min(len(stop) - 1, len(text)), 0, -1) if text.endswith(stop[:size])), 0
-    )
 
 
 def read_about(folder: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ import torch
 from trainwright.foundation.errors import UserError
 from trainwright.models.language.base import LANGUAGE_MODELS, LanguageModel
 from trainwright.models.language.generation import Sampling, generate
+from trainwright.models.layers.packing import packing
 
 PROMPTS = [np.array(ids, dtype=np.int32) for ids in ([1, 2, 3], [4], [5, 6, 7, 8, 9, 10])]
 NONE: frozenset[int] = frozenset()
@@ -50,7 +51,9 @@ def test_cached_is_uncached_and_a_batch_is_each_alone(
 ) -> None:
     together = texts(network, PROMPTS, sampling, context=context)
     assert together == texts(network, PROMPTS, sampling, context=context, cached=False)
-    assert together[0] == texts(network, PROMPTS[:1], sampling, context=context)[0]
+    for prompt, text in zip(PROMPTS, together, strict=True):
+        assert text == texts(network, [prompt], sampling, context=context)[0]
+    assert together == texts(network, PROMPTS[::-1], sampling, context=context)[::-1]
     assert all(len(text) == 30 for text in together)
 
 
@@ -59,6 +62,46 @@ def test_seeds_draw_other_texts(network: LanguageModel) -> None:
         texts(network, PROMPTS, Sampling(max_tokens=20, temperature=1.0, seed=seed)) for seed in (1, 1, 2)
     )
     assert first == again != other
+
+
+def test_equal_prompts_are_drawn_for_by_themselves(network: LanguageModel) -> None:
+    sampling = Sampling(max_tokens=20, temperature=1.0, seed=1)
+    first, other, second = texts(network, [PROMPTS[0], PROMPTS[1], PROMPTS[0]], sampling)
+    assert first != second
+    assert [first, second] == texts(network, [PROMPTS[0]] * 2, sampling)
+    assert (
+        first == texts(network, PROMPTS[:1], sampling)[0]
+        and other == texts(network, [PROMPTS[1]], sampling)[0]
+    )
+
+
+def test_draws_follow_the_chances(network: LanguageModel) -> None:
+    """Against the definition: of the first token of many texts, by each of the settings."""
+    number = 3000
+    prompt = PROMPTS[0]
+    ids = torch.from_numpy(prompt.astype(np.int64))
+    with torch.no_grad():
+        logits = network.logits(network.states(ids, packing(torch.tensor([len(ids)]))))[-1]
+    seen = logits.clone()
+    seen[ids] = torch.where(seen[ids] > 0, seen[ids] / 1.5, seen[ids] * 1.5)
+    hot = (logits / 2).softmax(-1)
+    order = hot.argsort(descending=True)
+    five = torch.zeros_like(hot).index_put((order[:5],), hot[order[:5]])
+    # The fewest of the likeliest that have half of the chances.
+    kept = order[: int((hot[order].cumsum(0) < 0.5).sum()) + 1]
+    half = torch.zeros_like(hot).index_put((kept,), hot[kept])
+    for more, expected in (
+        ({}, hot),
+        ({"repetition_penalty": 1.5}, (seen / 2).softmax(-1)),
+        ({"top_k": 5}, five / five.sum()),
+        ({"top_p": 0.5}, half / half.sum()),
+    ):
+        sampling = Sampling(max_tokens=1, temperature=2.0, seed=5, **more)  # type: ignore[arg-type]
+        drawn = torch.tensor(texts(network, [prompt] * number, sampling))[:, 0]
+        found = drawn.bincount(minlength=len(expected)) / number
+        assert not found[expected == 0].any()
+        # Five standard deviations of a share.
+        assert ((found - expected).abs() <= 5 * (expected * (1 - expected) / number).sqrt() + 1e-9).all()
 
 
 def test_a_stop_ends_a_text_and_not_the_others(network: LanguageModel) -> None:
@@ -90,6 +133,10 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     ):
         with pytest.raises(UserError, match=next(iter(wrong))):
             Sampling(**wrong)  # type: ignore[arg-type]
+
+
+def test_of_no_prompts_there_are_no_texts(network: LanguageModel) -> None:
+    assert texts(network, [], Sampling()) == []
 
 
 def test_nothing_cannot_be_gone_on_with(network: LanguageModel) -> None:

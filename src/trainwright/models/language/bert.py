@@ -22,7 +22,7 @@ from trainwright.models.language.base import (
 )
 from trainwright.models.layers.attention import Rotation, rotate, rotation_at
 from trainwright.models.layers.dropout import Dropout
-from trainwright.models.layers.packing import Packing
+from trainwright.models.layers.packing import Packing, readable
 
 _EPSILON = 1e-5
 _INITIAL_STD = 0.02
@@ -155,6 +155,7 @@ class BERT(LanguageModel):
 
     def states(self, tokens: Tensor, packed: Packing) -> Tensor:
         """Return what the model makes of each token, [tokens, width]."""
+        packed = readable(packed, self.options.width_ // self.options.heads_)
         return self(tokens, packed.position, PackedAttention(packed, causal=False))  # type: ignore[no-any-return]
 
     def read_out(self, states: Tensor) -> Tensor:

@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import torch
 
-from trainwright.foundation.checkpoints import has_safetensors, language_checkpoint, quiet
+from trainwright.foundation.checkpoints import check_weights, has_safetensors, language_checkpoint, quiet
 from trainwright.foundation.errors import RecipeError
 
 Kind = Literal["causal", "masked", "sequence-to-sequence"]
@@ -46,6 +46,7 @@ def load_checkpoint(name: str, kind: Kind, *, dtype: torch.dtype = torch.float32
                 folder,
                 dtype=dtype,
                 output_loading_info=True,
+                use_safetensors=True,  # else a pickle that lies beside them would do
                 local_files_only=True,
                 trust_remote_code=False,
                 **more,
@@ -57,37 +58,10 @@ def load_checkpoint(name: str, kind: Kind, *, dtype: torch.dtype = torch.float32
             raise RecipeError(
                 f"this checkpoint cannot be opened: {reason}", where=name, fix="choose another checkpoint"
             ) from error
-    # Weights that are tied to others are made, not read.
-    tied = set(
-        getattr(model, "all_tied_weights_keys", None) or getattr(model, "_tied_weights_keys", None) or ()
-    )
-    lacking = sorted(key for key in report["missing_keys"] if key not in tied)
-    if lacking:
-        raise RecipeError(
-            f"this checkpoint lacks {len(lacking)} weights of its model, {lacking[0]} among them",
-            where=name,
-            fix="download it again, or choose one that was saved with its language-model head",
-        )
-    wrong = sorted(str(key) for key in report.get("mismatched_keys") or ())
-    extra = sorted(key for key in report["unexpected_keys"] if not _is_harmless(key))
-    if wrong or extra:
-        what = f"weights of another shape ({wrong[0]})" if wrong else f"weights too many ({extra[0]})"
-        raise RecipeError(
-            f"this checkpoint does not fit its own configuration: it has {what}",
-            where=name,
-            fix="choose another checkpoint, or mend its config.json",
-        )
+    check_weights(model, report, name)
     # What adapters call their base: what its user does, and not where it lies in a cache.
     model.name_or_path = name
     return model
-
-
-_HARMLESS = ("pooler", "position_ids", "seq_relationship", "inv_freq", "masked_bias", ".attn.bias")
-"""Parts of the names of weights that a language model has no use for."""
-
-
-def _is_harmless(key: str) -> bool:
-    return any(part in key for part in _HARMLESS)
 
 
 def trained_context(name: str, model: Any) -> int | None:

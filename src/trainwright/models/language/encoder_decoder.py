@@ -125,6 +125,10 @@ class EncoderDecoder(Pretrained):
             lengths: tokens of each source, int64 [batch].
             targets: ids [batch, target_time], filled up on the right.
         """
+        return self(sources, lengths, targets)  # type: ignore[no-any-return]
+
+    def forward(self, sources: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:  # type: ignore[override]
+        """Return the states of targets (see `told`)."""
         attended = torch.arange(sources.shape[1], device=sources.device) < lengths.unsqueeze(1)
         start = targets.new_full((len(targets), 1), self.beginning[0])
         shifted = torch.cat([start, targets[:, :-1]], dim=1)

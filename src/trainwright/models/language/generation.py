@@ -1,10 +1,12 @@
 """Generation: one token after another, with the keys and values of those before kept.
 
-What is drawn for a text depends on its own prompt and the seed, and not on what is generated beside it.
+What is drawn for a text depends on its own prompt and the seed, and not on what is generated beside it; texts
+of one prompt, done together, are drawn by numbers of their own.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,11 +78,13 @@ def generate(
         context: most tokens that the model shall read at once.
         cached: keep keys and values; without, everything is read again for every token.
     """
+    if not len(prompts):
+        return
     device = next(model.parameters()).device
     if not all(map(len, prompts)):
         raise UserError("there is nothing to go on with", fix="give a prompt of at least one token")
     source, texts = model.opened([prompt.tolist() for prompt in prompts])
-    draws = [numpy_stream(sampling.seed, "generate", number) for number in range(len(texts))]
+    draws = _draws(prompts, sampling.seed)
     active = list(range(len(texts)))
     reader = _Reader(model, device, source, context=context, cached=cached)
     most = sampling.max_tokens
@@ -102,6 +106,17 @@ def generate(
         if len(still) < len(active):
             reader.keep(still)
             active = [active[place] for place in still]
+
+
+def _draws(prompts: Sequence[Ids], seed: int) -> list[np.random.Generator]:
+    """Return the random numbers of each text: by its prompt, and by its place among those of the same one."""
+    before: Counter[bytes] = Counter()
+    found = []
+    for prompt in prompts:
+        ids = np.asarray(prompt, dtype=np.int64)
+        found.append(numpy_stream(seed, "generate", before[ids.tobytes()], *ids.tolist()))
+        before[ids.tobytes()] += 1
+    return found
 
 
 class _Reader:
@@ -179,6 +194,8 @@ def _choose(
             logits[row, seen] = torch.where(before > 0, before / penalty, before * penalty)
     if sampling.temperature == 0:
         return [int(token) for token in logits.argmax(-1)]
+    if logits.device.type == "mps":  # it has no numbers of 64 bits
+        logits = logits.cpu()
     ordered, order = (logits / sampling.temperature).sort(dim=-1, descending=True, stable=True)
     chances = ordered.double().softmax(-1)
     if sampling.top_k:

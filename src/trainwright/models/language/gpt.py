@@ -25,7 +25,7 @@ from trainwright.models.language.base import (
 )
 from trainwright.models.layers.attention import Rotation, rotate, rotation_at
 from trainwright.models.layers.dropout import Dropout
-from trainwright.models.layers.packing import Packing
+from trainwright.models.layers.packing import Packing, readable
 
 _NORM_EPSILON = 1e-6
 _INITIAL_STD = 0.02
@@ -178,6 +178,7 @@ class GPT(LanguageModel):
 
     def states(self, tokens: Tensor, packed: Packing) -> Tensor:
         """Return what the model makes of each token, [tokens, width]."""
+        packed = readable(packed, self.options.width_ // self.options.heads_)
         return self(tokens, packed.position, PackedAttention(packed, causal=True))  # type: ignore[no-any-return]
 
     def output(self) -> tuple[Tensor, Tensor | None]:

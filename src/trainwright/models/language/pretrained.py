@@ -42,7 +42,7 @@ class Pretrained(LanguageModel):
         self.causal = causal
         self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
         self.learning_rate = _LEARNING_RATE
-        self.context = getattr(model.config, "max_position_embeddings", None)
+        self.context = _most_tokens(model)
         self._split = self._splits()
         self._shift: int | None = None
         self._shift = self._place_shift()
@@ -98,14 +98,15 @@ class Pretrained(LanguageModel):
 
     def states(self, tokens: Tensor, packed: Packing) -> Tensor:
         """Return what the output layer takes of each token, [tokens, width] (or logits, see `output`)."""
+        # By calling, as what holds the parts of a sharded model together listens to calls.
+        return self(tokens, packed)  # type: ignore[no-any-return]
+
+    def forward(self, tokens: Tensor, packed: Packing) -> Tensor:
+        """Return the states of rows end to end (see `states`)."""
         with self._headless():
             if self._shift is not None and _packs(self.model, tokens):
                 return read_packed(self.model, tokens, packed, place_shift=self._shift)
-            lengths = packed.lengths.sort(stable=True).values
-            time = torch.arange(int(lengths.max()), device=tokens.device)
-            inside = time < lengths.unsqueeze(1)
-            padded = tokens.new_zeros(inside.shape)
-            padded[inside] = tokens[: int(lengths.sum())]
+            padded, inside = side_by_side(tokens, packed)
             return read_padded(self.model, padded, inside)[inside]
 
     def output(self) -> tuple[Tensor, Tensor | None] | None:
@@ -140,6 +141,17 @@ class Pretrained(LanguageModel):
         return found.logits  # type: ignore[no-any-return]
 
 
+def _most_tokens(model: Any) -> int | None:
+    """Return how many tokens a model has places for; None without a limit."""
+    places: int | None = getattr(model.config, "max_position_embeddings", None)
+    for name, part in model.named_modules():
+        # Places of RoBERTa and its like begin behind that of padding.
+        is_table = isinstance(part, nn.Embedding) and part.num_embeddings == places
+        if is_table and "position" in name and part.padding_idx is not None and places is not None:
+            return int(places - part.padding_idx - 1)
+    return places
+
+
 def _identity(states: Tensor) -> Tensor:
     return states
 
@@ -149,6 +161,15 @@ def same(found: Tensor, expected: Tensor) -> bool:
     if found.shape != expected.shape:
         return False
     return bool(torch.allclose(found, expected, rtol=_SAME, atol=_SAME * float(expected.abs().max())))
+
+
+def side_by_side(tokens: Tensor, packed: Packing) -> tuple[Tensor, Tensor]:
+    """Return rows filled up to the longest, shortest first, and where tokens are: both [batch, time]."""
+    lengths = packed.lengths.sort(stable=True).values
+    inside = torch.arange(int(lengths.max()), device=tokens.device) < lengths.unsqueeze(1)
+    padded = tokens.new_zeros(inside.shape)
+    padded[inside] = tokens[: int(lengths.sum())]
+    return padded, inside
 
 
 class TransformersCache:

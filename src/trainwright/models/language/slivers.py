@@ -17,8 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.foundation.errors import ModelFolderError, RecipeError
+from trainwright.models.language.base import Cache
 from trainwright.models.language.encoder_decoder import Encoded, EncoderDecoder
-from trainwright.models.language.pretrained import Pretrained, same
+from trainwright.models.language.pretrained import Pretrained, TransformersCache, same, side_by_side
 from trainwright.models.layers.packing import Packing
 from trainwright.models.packed_transformers import use_padded
 from trainwright.recipe.recipe import TuningSettings
@@ -66,6 +67,7 @@ class Sliver(Pretrained):
         if self.settings.method in VIRTUAL:
             self.prompt = peft.prompt_encoder  # the only part that is not within the base
             self._shift = None
+            self.context = _room(self.context, self.settings.tokens)
 
     @property
     def peft(self) -> Any:
@@ -92,32 +94,59 @@ class Sliver(Pretrained):
             raise RuntimeError(f"{odd} is {'too many' if odd in state_dict else 'missing'}")
         return super().load_state_dict(state_dict, strict=False, assign=assign)
 
-    def states(self, tokens: Tensor, packed: Packing) -> Tensor:
-        """Return what the output layer takes of each token, [tokens, width]."""
+    def forward(self, tokens: Tensor, packed: Packing) -> Tensor:
+        """Return the states of rows end to end (see `states`)."""
         if self.settings.method not in VIRTUAL:
-            return super().states(tokens, packed)
-        lengths = packed.lengths.sort(stable=True).values
-        inside = torch.arange(int(lengths.max()), device=tokens.device) < lengths.unsqueeze(1)
-        padded = tokens.new_zeros(inside.shape)
-        padded[inside] = tokens[: int(lengths.sum())]
+            return super().forward(tokens, packed)
+        padded, inside = side_by_side(tokens, packed)
+        asked = self._behind_virtual(padded, inside)
         use_padded(self.model)
         with self._headless():
-            states = self.peft(input_ids=padded, attention_mask=inside.long()).logits
+            states = self.model(**asked).logits
         # Virtual tokens of a prompt stand before the others.
         return states[:, -padded.shape[1] :][inside]  # type: ignore[no-any-return]
 
-    def step(self, tokens: Tensor, cache: Any) -> Tensor:
+    def step(self, tokens: Tensor, cache: Cache) -> Tensor:
         """Read some more tokens of every row; return their states."""
         if self.settings.method not in VIRTUAL:
             return super().step(tokens, cache)
-        # Virtual tokens and a cache of keys do not go together for all models: texts are read again.
-        cache.kept = tokens if cache.kept is None else torch.cat([cache.kept, tokens], dim=1)
-        cache.length = cache.kept.shape[1]
-        mask = torch.arange(cache.length, device=tokens.device) >= cache.pads.unsqueeze(1)
+        assert isinstance(cache, TransformersCache)
+        new = tokens.shape[1]
+        inside = torch.arange(cache.length + new, device=tokens.device) >= cache.pads.unsqueeze(1)
+        if cache.kept is None:
+            asked = self._behind_virtual(tokens, inside)
+        else:
+            asked = {"input_ids": tokens, "past_key_values": cache.kept, **self._mask(inside)}
+        # Places are counted over what is seen: with virtual tokens before the padding to the left.
+        places = (asked["attention_mask"].cumsum(1) - 1).clamp(min=0)
+        read = asked["inputs_embeds"].shape[1] if "inputs_embeds" in asked else new
         use_padded(self.model)
         with self._headless():
-            states = self.peft(input_ids=cache.kept, attention_mask=mask.long()).logits
-        return states[:, -tokens.shape[1] :]  # type: ignore[no-any-return]
+            found = self.model(**asked, position_ids=places[:, -read:], use_cache=True)
+        cache.kept = found.past_key_values
+        cache.length += new
+        return found.logits[:, -new:]  # type: ignore[no-any-return]
+
+    def _behind_virtual(self, tokens: Tensor, inside: Tensor) -> dict[str, Any]:
+        """Return what the base is given to read tokens behind the virtual ones.
+
+        Args:
+            tokens: ids [batch, time].
+            inside: which of them are there, bool [batch, time].
+        """
+        virtual = self.peft.get_prompt(len(tokens))
+        if self.settings.method == "prefix":  # keys and values
+            return {"input_ids": tokens, "past_key_values": virtual, **self._mask(inside)}
+        embedded = self.model.get_input_embeddings()(tokens)
+        return {
+            "inputs_embeds": torch.cat([virtual.to(embedded.dtype), embedded], dim=1),
+            **self._mask(inside),
+        }
+
+    def _mask(self, inside: Tensor) -> dict[str, Tensor]:
+        """Return the mask of tokens that are there and of the virtual ones before them, int64."""
+        virtual = inside.new_ones(len(inside), self.settings.tokens)
+        return {"attention_mask": torch.cat([virtual, inside], dim=1).long()}
 
     def save_adapter(self, folder: Path) -> None:
         """Write the sliver as peft reads it; of bottleneck adapters nothing, which it does not know."""
@@ -189,7 +218,6 @@ class EncoderDecoderSliver(Sliver, EncoderDecoder):
         super().__init__(model, causal=causal, settings=settings)
         if settings.method in VIRTUAL:
             self.virtual = settings.method
-            self.context = None if self.context is None else self.context - settings.tokens
         if self.virtual == "prompt":
             self._check_embeddings()
 
@@ -227,9 +255,28 @@ class EncoderDecoderSliver(Sliver, EncoderDecoder):
         """There are none of a text alone: see `told`."""
         return EncoderDecoder.states(self, tokens, packed)
 
+    def forward(self, sources: Tensor, lengths: Tensor, targets: Tensor) -> Tensor:  # type: ignore[override]
+        """Return the states of targets (see `told`)."""
+        return EncoderDecoder.forward(self, sources, lengths, targets)
+
     def step(self, tokens: Tensor, cache: Any) -> Tensor:
         """Read some more tokens of every row; return their states."""
         return EncoderDecoder.step(self, tokens, cache)
+
+
+def _room(context: int | None, virtual: int) -> int | None:
+    """Return how many tokens can be read behind virtual ones, which take places too.
+
+    Raises:
+        RecipeError: none can.
+    """
+    if context is not None and virtual >= context:
+        raise RecipeError(
+            f"the model reads at most {context} tokens, and {virtual} virtual ones leave no room",
+            where="tuning.tokens",
+            fix=f"set it to {max(context // 4, 1)} or less",
+        )
+    return None if context is None else context - virtual
 
 
 def _peft_model(model: Any, settings: TuningSettings, *, causal: bool, encodes: bool) -> Any:
@@ -382,8 +429,9 @@ class Bottleneck(nn.Module):
     def forward(self, hidden: Tensor) -> Tensor:
         """Return the layer's output with what the bottleneck adds."""
         out: Tensor = self.layer(hidden)
-        added: Tensor = self.up(nn.functional.gelu(self.down(out)))
-        return out + added
+        # The base may be held in fewer bits than what learns.
+        added: Tensor = self.up(nn.functional.gelu(self.down(out.to(self.down.weight.dtype))))
+        return out + added.to(out.dtype)
 
 
 def _add_adapters(model: Any, settings: TuningSettings) -> None:

@@ -3,12 +3,12 @@
 Every layer but attention sees one long row of tokens; attention sees each row by itself. On a CPU the rows
 are sorted by length, and those of one length are one dense call without a mask. On a GPU it is FlashAttention
 over `cu_seqlens` (Dao 2023, 'FlashAttention-2'), at a few fixed numbers of tokens, and nothing waits for the
-host.
+host; where numbers have 32 bits, which it does not take, rows are read as on a CPU (see `by_length`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
@@ -83,7 +83,7 @@ def packing(lengths: Tensor, *, total: int | None = None, longest: int | None = 
         total: their sum, which a host that does not know it has to wait for on a GPU.
         longest: no row is longer; needed on a GPU.
     """
-    known = lengths.device.type == "cpu"
+    known = _is_host(lengths)
     ordered, order = lengths.sort(stable=True)
     ends = ordered.cumsum(0)
     total = int(ends[-1]) if total is None else total
@@ -98,9 +98,7 @@ def packing(lengths: Tensor, *, total: int | None = None, longest: int | None = 
     cu_seqlens = torch.cat([zero, ends, zero + tokens]).to(torch.int32)
     groups = None
     if known:
-        sizes, counts = ordered.unique_consecutive(return_counts=True)  # type: ignore[no-untyped-call]
-        groups = tuple((n, size) for n, size in zip(counts.tolist(), sizes.tolist(), strict=True) if size)
-        groups += ((1, tokens - total),) if tokens > total else ()
+        groups = _groups(ordered, tokens)
     return Packing(
         row=order.gather(0, index),
         position=torch.where(inside, place - begins.gather(0, index), 0),
@@ -110,6 +108,35 @@ def packing(lengths: Tensor, *, total: int | None = None, longest: int | None = 
         longest=max(longest or tokens, tokens - total),
         groups=groups,
     )
+
+
+def by_length(packed: Packing) -> Packing:
+    """Return a packing of which the host knows the lengths; it waits once for a device that has them."""
+    if packed.groups is not None:
+        return packed
+    return replace(packed, groups=_groups(packed.lengths.cpu().sort().values, len(packed.row)))
+
+
+def readable(packed: Packing, head_width: int) -> Packing:
+    """Return a packing that attention with heads of this width reads where it lies."""
+    return packed if packs(packed.lengths.device, head_width) else by_length(packed)
+
+
+def _is_host(lengths: Tensor) -> bool:
+    return lengths.device.type == "cpu"
+
+
+def _groups(ordered: Tensor, tokens: int) -> tuple[tuple[int, int], ...]:
+    """Return (rows, length) of the rows of one length, shortest first, and behind them the filling.
+
+    Args:
+        ordered: lengths of the rows, shortest first, int64 [batch], on the CPU.
+        tokens: of all rows and the filling.
+    """
+    sizes, counts = ordered.unique_consecutive(return_counts=True)  # type: ignore[no-untyped-call]
+    groups = tuple((n, size) for n, size in zip(counts.tolist(), sizes.tolist(), strict=True) if size)
+    filling = tokens - sum(rows * length for rows, length in groups)
+    return groups + (((1, filling),) if filling else ())
 
 
 def attend(
@@ -159,7 +186,9 @@ def attend(
     for group, *tensors in zip(packed.groups, *pieces, strict=True):
         # [rows, heads, length, head_width]
         rows = [part.unflatten(0, group).transpose(1, 2) for part in tensors]
-        mask = None if window is None or window >= group[1] - 1 else band(group[1], window, causal=causal)
+        mask = None
+        if window is not None and window < group[1] - 1:
+            mask = band(group[1], window, causal=causal, device=query.device)
         mixed = F.scaled_dot_product_attention(
             rows[0],
             rows[1],
@@ -173,9 +202,9 @@ def attend(
     return torch.cat(parts) if len(parts) > 1 else parts[0]
 
 
-def band(time: int, window: int, *, causal: bool) -> Tensor:
+def band(time: int, window: int, *, causal: bool, device: torch.device) -> Tensor:
     """Return which keys a query may see that sees `window` tokens to each side, bool [time, time]."""
-    place = torch.arange(time)
+    place = torch.arange(time, device=device)
     ahead = place.unsqueeze(0) - place.unsqueeze(1)
     return (ahead >= -window) & (ahead <= (0 if causal else window))
 
