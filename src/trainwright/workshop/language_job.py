@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from trainwright.data.batch_plan import BatchPlan
-from trainwright.data.encoded import Array
 from trainwright.data.splits.parts import PARTS
 from trainwright.foundation.devices import choose_device
 from trainwright.foundation.errors import DataError, RecipeError
@@ -27,6 +26,7 @@ from trainwright.workshop.language_choices import (
     context_of,
     evaluate_every,
 )
+from trainwright.workshop.language_context import fit_to_context
 from trainwright.workshop.language_data import LanguageData, describe_language, prepare_language
 from trainwright.workshop.language_network import (
     build_network,
@@ -275,7 +275,7 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     training = recipe.training.model_copy(update={"batch_tokens": tokens_a_batch, "sharding": sharding})
     resolved = data.recipe.model_copy(update={"language": language, "training": training})
     task = LANGUAGE_TASKS[recipe.task](data.tokens, reading_of(resolved, data.tokenizer))
-    _say_long(data, context, long)
+    fit_to_context(data, context, long)
     asked = [data.indices[part] for part in PARTS]
     task.prepare(network, np.concatenate(asked), budget=tokens_a_batch)
     batches = task.batches(data.indices["training"], budget=tokens_a_batch, training=True)
@@ -353,15 +353,6 @@ def _check_vocabulary(recipe: Recipe, data: LanguageData, network: LanguageModel
             where=recipe.model.checkpoint or "language.tokenizer",
             fix="use the tokenizer that belongs to the checkpoint",
         )
-
-
-def _say_long(data: LanguageData, context: int, long: str) -> None:
-    """Note how many samples are longer than the context, and what becomes of them."""
-    lengths: Array = data.tokens.lengths
-    longer = int((lengths > context + 1).sum())
-    if longer:
-        what = "split" if long == "split" else "cut off there"
-        data.notes.append(f"{longer:,} of {len(lengths):,} samples have more than {context} tokens: {what}.")
 
 
 def _precision(device: Any) -> tuple[Literal["float32", "bfloat16"], str]:

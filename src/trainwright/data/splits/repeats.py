@@ -74,10 +74,10 @@ def kept_together(first: Rows) -> tuple[Rows, int, int]:
         copies: rows that repeat another one and are in its group.
         common: rows that too many rows equal, each a group of its own.
     """
-    count = np.bincount(first, minlength=len(first))[first]
-    few = len(np.unique(first)) < _FEWEST_GROUPS
-    common = count > (1 if few else max(_COMMON * len(first), 10))
     own = np.arange(len(first))
+    count = np.bincount(first, minlength=len(first))[first]
+    few = int((first == own).sum()) < _FEWEST_GROUPS
+    common = count > (1 if few else max(_COMMON * len(first), 10))
     copies = int(((first != own) & ~common).sum())
     return numbered(np.where(common, own, first)), copies, int(common.sum())
 
