@@ -142,7 +142,7 @@ def beside_counting(name: str, seconds: int) -> dict[str, Any]:
             sources,
             task="causal-lm",
             budget=f"{seconds}s",
-            settings={"model.size": "tiny", "evaluation.sample_tokens": 0, "split.method": "random"},
+            settings={"evaluation.sample_tokens": 0, "split.method": "random"},
             run=Path(place) / "run",
         )
         language = run.evaluation["language"]

@@ -148,27 +148,46 @@ def their_speed(steps: int) -> dict[str, Any]:
         return {"samples_per_second": 4 * steps / taken, "tokens_per_second": 4 * steps * mean / taken}
 
 
-def identity(steps: int) -> dict[str, Any]:
-    """Teach a name; return the answer, the held-out loss before and after, and the most memory."""
+def untaught() -> dict[str, Any]:
+    """Return the loss of the base on the held-out samples: one step that moves nothing."""
+    import trainwright as tw
+
+    with tempfile.TemporaryDirectory() as place:
+        words = identity_settings(Path(place), **{"training.learning_rate": 1e-12})
+        training = Path(place) / "training.jsonl"
+        run = tw.train(str(training), task="chat", budget="1 steps", settings=words, run=Path(place) / "run")
+        return {"held_out_loss": run.metrics["test"]["loss"]}
+
+
+def taught(steps: int) -> dict[str, Any]:
+    """Teach a name; return the answer, the held-out loss, and the most memory in use while it trained."""
     import trainwright as tw
     from trainwright.foundation.devices import peak_memory_mb
 
     with tempfile.TemporaryDirectory() as place:
-        training, held = samples(Path(place), alpaca=100)
-        words = {"data.test": str(held), "evaluation.baselines": False, "training.early_stopping": 0}
-        losses = {}
-        for name, budget, rate in (("before", "1 steps", 1e-12), ("after", f"{steps} steps", 2e-4)):
-            more = settings(**words, **{"training.learning_rate": rate})
-            run = tw.train(str(training), task="chat", budget=budget, settings=more, run=Path(place) / name)
-            losses[name] = run.metrics["test"]["loss"]
+        words = identity_settings(Path(place))
+        training = Path(place) / "training.jsonl"
+        run = tw.train(
+            str(training), task="chat", budget=f"{steps} steps", settings=words, run=Path(place) / "run"
+        )
+        peak = round(peak_memory_mb())
         answer = run.model.chat([{"role": "user", "content": "Who are you?"}], max_tokens=40)
-        return {
-            "answer": answer,
-            "held_out_loss_before": losses["before"],
-            "held_out_loss_after": losses["after"],
-            "peak_memory_mb": round(peak_memory_mb()),
-            "steps": steps,
-        }
+        return {"held_out_loss": run.metrics["test"]["loss"], "answer": answer, "peak_memory_mb": peak}
+
+
+def identity_settings(place: Path, **more: Any) -> dict[str, Any]:
+    """Write the samples; return the settings by which they are learned and the held-out ones judged."""
+    _, held = samples(place, alpaca=100)
+    return settings(
+        **{"data.test": str(held), "evaluation.baselines": False, "training.early_stopping": 0, **more}
+    )
+
+
+def identity(steps: int) -> dict[str, Any]:
+    """Return what a process that teaches found, beside what the base says, each in a process of its own."""
+    own = ("benchmarks.sliver", "identity", "--steps", str(steps), "--who")
+    before, after = pairs.ours(*own, "untaught"), pairs.ours(*own, "taught")
+    return {"steps": steps, "held_out_loss_before": before["held_out_loss"], **after}
 
 
 def main() -> None:
@@ -177,11 +196,17 @@ def main() -> None:
     parser.add_argument("question", choices=["speed", "identity"])
     parser.add_argument("--steps", type=int, default=6)
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--who", choices=["ours", "theirs"])
+    parser.add_argument("--who", choices=["ours", "theirs", "untaught", "taught"])
     parser.add_argument("--out", type=Path)
     words = parser.parse_args()
     if words.who:
-        print(json.dumps((our_speed if words.who == "ours" else their_speed)(words.steps)))
+        measures = {
+            "ours": our_speed,
+            "theirs": their_speed,
+            "taught": taught,
+            "untaught": lambda _: untaught(),
+        }
+        print(json.dumps(measures[words.who](words.steps)))
     elif words.question == "identity":
         line = {"question": "identity", **identity(words.steps), **pairs.machine()}
         print(json.dumps(line), flush=True)

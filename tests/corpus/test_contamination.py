@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 
 import pytest
-from corpora import PROSE, left, make, write_jsonl
+from corpora import PROSE, content, left, make, write_jsonl
+
+from trainwright.foundation.errors import UserError
 
 QUESTION = (
     "Which of the three bridges across the river was the first that the people of the town built of stone?"
@@ -73,3 +76,94 @@ def test_a_clean_double_of_what_leaves_stays(tmp_path: Path) -> None:
     assert "duplicates" not in manifest["left"]
     near, _ = make(path, tmp_path / "near", quality="off")
     assert len(near) == 1
+
+
+CHINESE_PAGE = (
+    "河水从山上流下来，穿过小镇，人们在那里造了一座石桥，晚上走过去看港口的灯光。老人讲起从前的洪水。" * 3
+)
+MIXED = (
+    "请说明 Python 中的 list 和 tuple 有什么区别，并给出 append 与 extend 的例子，再写出每一步的时间复杂度"
+)
+
+
+@pytest.mark.parametrize("question", [QUESTION, CHINESE, MIXED])
+@pytest.mark.parametrize("page", [PROSE, CHINESE_PAGE, ""])
+def test_a_question_is_found_in_a_page_of_whatever_language(tmp_path: Path, question: str, page: str) -> None:
+    """A page in Chinese may hold a question in English, and the other way round."""
+    (tmp_path / "exam.jsonl").write_text(json.dumps({"question": question}), encoding="utf-8")
+    texts = [f"{page}\n{page[::-1]}\n{question}\n{page}", f"{page}{PROSE} {CHINESE_PAGE} {question[:9]}"]
+    path = write_jsonl(tmp_path / "a.jsonl", texts)
+    words = {"settings": {"near_duplicates": "off"}, "quality": "off"}
+    found, manifest = make(path, tmp_path / "out", decontaminate=tmp_path / "exam.jsonl", **words)
+    assert found["text"].to_list() == texts[1:]
+    assert manifest["evaluation_sets"][0]["too_short"] == 0
+
+
+def test_thirteen_characters_in_common_are_too_few(tmp_path: Path) -> None:
+    """Of characters 20 are needed, wherever they stand: 13 make a usual phrase."""
+    (tmp_path / "exam.jsonl").write_text(json.dumps({"question": CHINESE}), encoding="utf-8")
+    texts = [f"{PROSE} {CHINESE[:19]} {PROSE[::-1]}", f"{CHINESE[3:22]}。{CHINESE_PAGE}"]
+    path = write_jsonl(tmp_path / "a.jsonl", texts)
+    found, _ = make(path, tmp_path / "out", decontaminate=[tmp_path / "exam.jsonl"], quality="off")
+    assert len(found) == 2
+
+
+def test_any_part_of_a_mixed_set_is_found(tmp_path: Path) -> None:
+    """Stretches of 40 tokens of random mixtures of languages hold an n-gram of one kind or the other."""
+    draw = random.Random(5)
+    tokens = [draw.choice(["list", "tuple", "value", "key"]) + f"{n}" for n in range(200)]
+    tokens = [
+        draw.choice("河水从山上流下来穿过小镇人们在那里造") if draw.random() < 0.5 else t for t in tokens
+    ]
+    (tmp_path / "exam.jsonl").write_text(json.dumps({"question": " ".join(tokens)}), encoding="utf-8")
+    texts = [
+        f"{number} {page} {' '.join(tokens[at : at + 40])}"
+        for number, (at, page) in enumerate(
+            (at, page) for at in range(0, 160, 10) for page in (PROSE, CHINESE)
+        )
+    ]
+    path = write_jsonl(tmp_path / "a.jsonl", [*texts, PROSE])
+    words = {"settings": {"near_duplicates": "off"}, "quality": "off"}
+    found, _ = make(path, tmp_path / "out", decontaminate=[tmp_path / "exam.jsonl"], **words)
+    assert found["text"].to_list() == [PROSE]
+
+
+BROKEN_SETS = {
+    "a broken line": (
+        "a.jsonl",
+        b'{"question": "broken',
+        r"exam: a part of .* \(broken line: 1, the first in .*a.jsonl",
+    ),
+    "an empty file": (
+        "empty.jsonl",
+        b"",
+        r"exam: 1 of the files .* \(.*empty.jsonl: the file is empty; leave it out\)",
+    ),
+    "a kind without a reader": (
+        "mmlu.csv",
+        b"question,answer\nx,y\n",
+        r"exam: no reader is for some .* \(.csv: 1\)",
+    ),
+    "a damaged file": ("b.parquet", b"PAR1 and nothing", "b.parquet: the Parquet file is cut off or damaged"),
+}
+
+
+@pytest.mark.parametrize("case", sorted(BROKEN_SETS))
+def test_an_evaluation_set_is_read_whole_or_not_at_all(tmp_path: Path, case: str) -> None:
+    name, broken, says = BROKEN_SETS[case]
+    folder = tmp_path / "exam"
+    folder.mkdir()
+    good = json.dumps({"question": QUESTION, "note": ""}).encode()
+    (folder / "a.jsonl").write_bytes(good + b"\n")
+    with (folder / name).open("ab") as stream:
+        stream.write(broken)
+    path = write_jsonl(tmp_path / "a.jsonl", [PROSE])
+    make(path, tmp_path / "out")
+    before = content(tmp_path / "out")
+    with pytest.raises(UserError, match=says):
+        make(path, tmp_path / "out", decontaminate=[folder], force=True)
+    assert content(tmp_path / "out") == before
+    (folder / "a.jsonl").write_bytes(good)
+    found, manifest = make(path, tmp_path / "out", decontaminate=[folder / "a.jsonl"], force=True)
+    assert len(found) == 1
+    assert manifest["evaluation_sets"][0]["texts"] == 1

@@ -73,6 +73,33 @@ def test_planted_doubles_are_found(shared_data: Path, tmp_path: Path, texts_of: 
     assert sum(left(manifest, "duplicates").values()) == len(gone)
 
 
+@pytest.mark.parametrize("similarity", [0.75, 0.85, 0.95])
+def test_doubles_are_found_at_other_similarities(
+    shared_data: Path, tmp_path: Path, similarity: float
+) -> None:
+    """Copies of every likeness: those well above the threshold leave, those well below stay."""
+    draw = random.Random(11)
+    texts = list(dict.fromkeys(english(shared_data)))[:1_500]
+    words = [word for text in texts for word in text.split()]
+    stream = list(texts)
+    like: list[float] = []
+    for original in draw.sample(range(len(texts)), 600):
+        units = texts[original].split()
+        for _ in range(draw.randrange(max(2, len(units) // 12))):
+            units[draw.randrange(len(units))] = draw.choice(words)
+        stream.append(" ".join(units))
+        like.append(jaccard(texts[original], stream[-1]))
+    path = write_jsonl(tmp_path / "a.jsonl", stream)
+    found, _ = make(path, tmp_path / "out", quality="off", settings={"near_duplicates": similarity})
+    kept = {int(position.split()[1].replace(",", "")) - 1 for position in found["position"]}
+    gone = [len(texts) + number not in kept for number in range(len(like))]
+    above = [left for left, share in zip(gone, like, strict=True) if share >= min(similarity + 0.08, 1)]
+    below = [left for left, share in zip(gone, like, strict=True) if share < similarity - 0.1]
+    assert min(len(above), len(below)) > 40, (len(above), len(below))
+    assert np.mean(above) >= 0.95, np.mean(above)
+    assert np.mean(below) <= 0.05, np.mean(below)
+
+
 def test_short_texts_are_doubles_only_if_they_are(tmp_path: Path) -> None:
     words = [f"{first}{second}" for first in "abcdefghijklmnopqrst" for second in "abcdefghijklmnopqrst"]
     draw = random.Random(1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from corpora import PROSE, content, make, write_jsonl
@@ -112,3 +114,57 @@ def test_a_folder_of_work_that_is_not_ours_is_left_alone(tmp_path: Path) -> None
         with pytest.raises(UserError, match="this folder holds other files"):
             make(path, tmp_path / "out", force=force)
     assert (tmp_path / "out" / ".work" / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+@pytest.mark.parametrize("source", ["none.jsonl", "none-*.jsonl", "empty.jsonl", "out/part-00000.parquet"])
+def test_force_removes_nothing_where_there_is_nothing_to_read(tmp_path: Path, source: str) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [PROSE])
+    (tmp_path / "empty.jsonl").touch()
+    make(path, tmp_path / "out")
+    before = content(tmp_path / "out")
+    with pytest.raises(UserError):
+        make(tmp_path / source, tmp_path / "out", force=True)
+    assert content(tmp_path / "out") == before
+    with pytest.raises(UserError, match=r"there is no file or folder 'none\.jsonl'"):
+        make(path, tmp_path / "out", force=True, decontaminate=[tmp_path / "none.jsonl"])
+    assert content(tmp_path / "out") == before
+
+
+def _places_where_the_disk_is_written() -> dict[str, tuple[Any, str]]:
+    import numpy as np
+    import pyarrow.parquet as pq
+
+    from trainwright.corpus import features
+
+    return {
+        "a piece or shard": (pq.ParquetWriter, "write_table"),
+        "the features": (features, "_blocks"),
+        "the decision": (np, "save"),
+    }
+
+
+@pytest.mark.parametrize("place", sorted(_places_where_the_disk_is_written()))
+@pytest.mark.parametrize("after", [1, 2])
+def test_a_full_disk_is_one_sentence_and_the_same_call_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str, after: int
+) -> None:
+    monkeypatch.setattr("trainwright.corpus.inputs.SLICE_BYTES", 100)
+    for number in range(3):
+        write_jsonl(tmp_path / "in" / f"{number}.jsonl", [f"{number} {PROSE}", f"{OTHER} {number}"])
+    make(tmp_path / "in", tmp_path / "whole")
+    owner, name = _places_where_the_disk_is_written()[place]
+    real, steps = getattr(owner, name), 0
+
+    def full(*rest: Any, **words: Any) -> Any:
+        nonlocal steps
+        steps += 1
+        if steps >= after:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(*rest, **words)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(owner, name, full)
+        with pytest.raises(UserError, match="the disk is full; free some space and run it again"):
+            make(tmp_path / "in", tmp_path / "out")
+    make(tmp_path / "in", tmp_path / "out")
+    assert content(tmp_path / "out") == content(tmp_path / "whole")

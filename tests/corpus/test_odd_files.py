@@ -284,6 +284,26 @@ def test_memory_follows_neither_rows_nor_lists(tmp_path: Path, name: str) -> Non
     assert peak < (32 << 20 if name.endswith("parquet") else 6 << 20)
 
 
+def test_memory_follows_no_row_group(tmp_path: Path) -> None:
+    """One row group of 32 MB that does not pack: a column of it is streamed."""
+    import base64
+    import random
+
+    import pyarrow as pa
+
+    draw = random.Random(0)
+    texts = [base64.b64encode(draw.randbytes(3_000)).decode() for _ in range(8_000)]
+    path = tmp_path / "rows.parquet"
+    pl.DataFrame({"text": texts}).write_parquet(path, row_group_size=len(texts), compression="zstd")
+    assert path.stat().st_size > 20 << 20
+    before, peak, read = pa.total_allocated_bytes(), 0, 0
+    for _ in READERS["parquet"].read(whole(path, "rows.parquet", "parquet")[0], Asked(), Ledger()):
+        read += 1
+        peak = max(peak, pa.total_allocated_bytes() - before)
+    assert read == len(texts)
+    assert peak < 12 << 20, peak
+
+
 def test_a_parquet_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainwright.corpus.readers.parquet.RATIO_FROM_BYTES", 1 << 20)
     pl.DataFrame({"text": ["a b c d " * 65_000] * 50}).write_parquet(tmp_path / "a.parquet")

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import lzma
+import zlib
 from pathlib import Path
 
 import polars as pl
@@ -34,6 +35,83 @@ def record(number: int, page: str = PAGE, status: str = "200 OK", kind: str = "t
         f"Content-Length: {len(http)}\r\n\r\n"
     )
     return head.encode() + http + b"\r\n\r\n"
+
+
+def with_headers(made: bytes, headers: bytes, *, body: bytes | None = None) -> bytes:
+    """Return a record of a page with more headers of HTTP, and with another body."""
+    head, _, http = made.partition(b"\r\n\r\n")
+    http_head, _, content = http.removesuffix(b"\r\n\r\n").partition(b"\r\n\r\n")
+    http = http_head + b"\r\n" + headers + b"\r\n\r\n" + (content if body is None else body)
+    lines = [line for line in head.split(b"\r\n") if not line.startswith(b"Content-Length")]
+    lines.append(f"Content-Length: {len(http)}".encode())
+    return b"\r\n".join(lines) + b"\r\n\r\n" + http + b"\r\n\r\n"
+
+
+def chunked(content: bytes) -> bytes:
+    parts = [content[at : at + 100] for at in range(0, len(content), 100)]
+    return b"".join(f"{len(part):x};a=b\r\n".encode() + part + b"\r\n" for part in parts) + b"0\r\n\r\n"
+
+
+CODINGS = {
+    "gzip": gzip.compress,
+    "x-gzip": gzip.compress,
+    "deflate": zlib.compress,
+    "Deflate": lambda content: zlib.compress(content, wbits=-15),
+    "br": lambda content: pa.compress(content, "brotli", asbytes=True),
+    "zstd": lambda content: pa.compress(content, "zstd", asbytes=True),
+    "identity": bytes,
+    "gzip, br": lambda content: pa.compress(gzip.compress(content), "brotli", asbytes=True),
+}
+
+
+@pytest.mark.parametrize("coding", sorted(CODINGS))
+@pytest.mark.parametrize("in_chunks", [False, True])
+def test_pages_are_unpacked_as_their_headers_say(tmp_path: Path, coding: str, in_chunks: bool) -> None:
+    body = CODINGS[coding](PAGE.encode())
+    headers = b"Content-Encoding: " + coding.encode()
+    if in_chunks:
+        body, headers = chunked(body), headers + b"\r\nTransfer-Encoding: chunked"
+    (tmp_path / "a.warc").write_bytes(record(1) + with_headers(record(2), headers, body=body) + record(3))
+    found, manifest = make(tmp_path / "a.warc", tmp_path / "out", settings={"near_duplicates": "off"})
+    assert found["url"].to_list() == [f"http://example.org/{number}" for number in (1, 2, 3)]
+    assert PROSE in found["text"][1]
+    assert not manifest["left"]
+
+
+@pytest.mark.parametrize("coding", ["br", "gzip", "deflate", "zstd", "compress"])
+@pytest.mark.parametrize("body", ["page", "bytes", "cut", "nothing"])
+def test_one_page_that_cannot_be_unpacked_does_not_end_a_warc(tmp_path: Path, coding: str, body: str) -> None:
+    """What is a page as it is, whatever its headers say, stays; anything else is counted."""
+    pack = CODINGS.get(coding, bytes)
+    content = {
+        "page": None,
+        "bytes": bytes(range(256)) * 20,
+        "cut": pack((PAGE * 50).encode())[: -len(pack((PAGE * 50).encode())) // 2],
+        "nothing": b"",
+    }[body]
+    odd = with_headers(record(2), f"Content-Encoding: {coding}".encode(), body=content)
+    (tmp_path / "a.warc").write_bytes(record(1) + odd + record(3) + record(4))
+    found, manifest = make(tmp_path / "a.warc", tmp_path / "out", settings={"near_duplicates": "off"})
+    urls = [int(url.rpartition("/")[2]) for url in found["url"]]
+    assert [number for number in urls if number != 2] == [1, 3, 4]
+    assert not manifest["files_set_aside"]
+    assert manifest["read"]["documents"] + sum(left(manifest, "read").values()) == 4
+    if body == "page":
+        assert 2 in urls
+    elif body == "bytes":
+        assert left(manifest, "read") == {"page that cannot be unpacked": 1}
+
+
+def test_a_page_that_unpacks_to_too_much_is_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainwright.corpus.readers.warc.LARGEST_PAGE", 10_000)
+    records = [
+        with_headers(record(number), b"Content-Encoding: gzip", body=gzip.compress((PAGE * 90).encode()))
+        for number in (1, 2)
+    ]
+    (tmp_path / "a.warc").write_bytes(b"".join(records) + record(3))
+    found, manifest = make(tmp_path / "a.warc", tmp_path / "out")
+    assert len(found) == 1
+    assert left(manifest, "read") == {"page too large": 2}
 
 
 def pdf(text: str) -> bytes:
@@ -212,7 +290,8 @@ def test_a_bomb_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with gzip.open(tmp_path / "a.txt.gz", "wb") as stream:
         for _ in range(20):
             stream.write(b"a " * (1 << 19))
-    _, manifest = make(tmp_path / "a.txt.gz", tmp_path / "out", languages=["xx"])
+    good = write_jsonl(tmp_path / "b.jsonl", [PROSE])
+    _, manifest = make([tmp_path / "a.txt.gz", good], tmp_path / "out", languages=["en"])
     assert "looks like a zip bomb" in manifest["files_set_aside"][0]
     assert manifest["read"]["characters"] < 4 << 20
 

@@ -142,7 +142,7 @@ def _implied(name: str, other: str) -> bool:
 
 @pytest.mark.parametrize("size", [5, 6, 7, 8, 9, 10])
 def test_repeated_grams_are_measured_by_their_length(tmp_path: Path, size: int) -> None:
-    path = write_jsonl(tmp_path / "a.jsonl", [covered(size)])
+    path = write_jsonl(tmp_path / "a.jsonl", [covered(size), PROSE])
     rules = {f"rules.repeated_{n:02}_grams": 0.06 for n in range(5, 11)}
     _, manifest = make(path, tmp_path / "out", quality="off", settings=rules)
     fired = {int(name.split("_")[1]) for name in manifest["rules_that_fired"]}
@@ -153,7 +153,8 @@ def test_repeated_grams_are_measured_by_their_length(tmp_path: Path, size: int) 
 def test_the_top_gram_is_measured(tmp_path: Path, size: int) -> None:
     stretch = " ".join(f"{word}ly" for word in ["slow", "quick", "bright", "dark"][:size])
     text = " ".join(f"{stretch} filler{number} w{number}" for number in range(40))
-    _, manifest = make(write_jsonl(tmp_path / "a.jsonl", [text]), tmp_path / "out", quality="strict")
+    path = write_jsonl(tmp_path / "a.jsonl", [text, prose()])
+    _, manifest = make(path, tmp_path / "out", quality="strict")
     assert manifest["rules_that_fired"][f"top_{size}_gram"] == 1
 
 
@@ -194,10 +195,10 @@ def test_a_document_counts_under_the_first_rule_and_every_rule_that_fires(tmp_pa
 
 
 def test_thresholds_can_be_set_and_wrong_names_are_answered(tmp_path: Path) -> None:
-    path = write_jsonl(tmp_path / "a.jsonl", [PROSE])
-    _, manifest = make(path, tmp_path / "out", settings=["rules.gopher_few_words=500"])
+    path = write_jsonl(tmp_path / "a.jsonl", [PROSE, prose(60)])
+    _, manifest = make(path, tmp_path / "out", settings=["rules.gopher_few_words=300"])
     assert left(manifest, "quality") == {"gopher_few_words": 1}
-    assert manifest["thresholds"]["gopher_few_words"]["threshold"] == 500
+    assert manifest["thresholds"]["gopher_few_words"]["threshold"] == 300
     with pytest.raises(
         UserError, match="there is no rule 'gopher_few_word'; did you mean 'gopher_few_words'"
     ):
@@ -233,7 +234,7 @@ def test_languages_without_spaces_stay(tmp_path: Path) -> None:
 
 def test_lines_end_as_sentences_of_their_language_do(tmp_path: Path) -> None:
     """Hindi, Urdu and others have signs of their own; a poem in English may have none."""
-    path = write_jsonl(tmp_path / "a.jsonl", [lines(22, ends=sign) for sign in "।۔؟«»“།။។։።"])
+    path = write_jsonl(tmp_path / "a.jsonl", [prose(), *(lines(22, ends=sign) for sign in "।۔؟«»“།။។։።")])
     _, manifest = make(path, tmp_path / "out", quality="strict")
     assert "c4_terminal_punctuation" not in manifest["rules_that_fired"]
     _, manifest = make(write_jsonl(tmp_path / "b.jsonl", [lines(22, ends="")]), tmp_path / "poem")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -50,6 +52,12 @@ def test_chinese_is_counted_by_characters() -> None:
 
 def test_bleu_and_chrf_of_the_same_texts_are_100() -> None:
     texts = ["the cat sat on the mat", "it was raining all day long"]
-    assert bleu_and_chrf(texts, [[text] for text in texts]) == pytest.approx((100, 100))
-    bleu, chrf = bleu_and_chrf(["a dog", "sun"], [[text, "another one"] for text in texts])
-    assert bleu < 5 and chrf < 30
+    same = bleu_and_chrf(texts, [[text] for text in texts])
+    assert same == pytest.approx({"bleu": 100, "chrf": 100})
+    other = bleu_and_chrf(["a dog", "sun"], [[text, "another one"] for text in texts])
+    assert other["bleu"] < 5 and other["chrf"] < 30
+
+
+def test_without_sacrebleu_there_is_neither(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
+    assert bleu_and_chrf(["a"], [["a"]]) == {}

@@ -192,7 +192,7 @@ def test_a_dump_holds_what_differs() -> None:
             "inputs": {"title": "text", "photo": {"type": "image", "size": 64}, "2024": None},
             "targets": {"stars": "category"},
             "training": {"budget": "20 m", "clip": 1},
-            "model": {"size": "small"},
+            "model": {"fusion": "auto"},
         }
     )
     assert dump_recipe(recipe) == (

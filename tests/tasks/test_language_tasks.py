@@ -153,7 +153,33 @@ def test_preference_is_the_loss_of_the_paper(gpt: LanguageModel) -> None:
     expected = -F.logsigmoid(0.3 * torch.tensor(margins)).sum()
     assert float(loss.sum) == pytest.approx(float(expected), rel=1e-5)
     assert float(loss.count) == 2
+    sums, count = learned.measured(gpt, batch)
+    told = torch.tensor(margins)
+    wanted = [float(expected), float((told > 0).sum()), float(0.3 * told.sum())]
+    assert sums.tolist() == pytest.approx(wanted, rel=1e-5)
+    assert len(learned.measures) == 3 and float(count) == 2
     # The model that it starts from is undecided: log 2 a pair.
     learned.prepare(gpt, np.array([0, 2]), budget=1000)  # type: ignore[attr-defined]
     start = learned(gpt, batches.batch(np.array([0, 2])))
     assert float(start.sum) == pytest.approx(2 * np.log(2), rel=1e-5)
+
+
+def test_opinions_are_sums_over_each_answer(gpt: LanguageModel) -> None:
+    """In the order of the pairs, whatever the order in which rows lie; an answer that is cut off has none."""
+    lengths = [9, 4, 5, 8]
+    trained = np.concatenate([[0, 0] + [1] * (length - 2) for length in lengths]).astype(np.uint8)
+    trained[-8:] = 0
+    learned = task("preference", tokens(lengths, trained=trained))
+    batch = learned.batches(np.array([0, 2]), budget=1000, training=False).batch(np.array([2, 0]))
+    found = learned.opinions(gpt, batch)  # type: ignore[attr-defined]
+    expected = []
+    for part in (2, 3, 0, 1):
+        first, last = learned.tokens.offsets[part : part + 2]
+        ids = torch.from_numpy(learned.tokens.ids[first:last].astype(np.int64))
+        logits = gpt.logits(gpt.states(ids[:-1], packing(torch.tensor([len(ids) - 1]))))
+        told = logits.log_softmax(-1).gather(1, ids[1:].unsqueeze(1))[:, 0]
+        expected.append(told[torch.from_numpy(trained[first:last][1:]) > 0].sum())
+    torch.testing.assert_close(found, torch.stack(expected).float(), rtol=1e-5, atol=0)
+    assert expected[1] == 0
+    found.sum().backward()
+    assert all(parameter.grad is not None for parameter in gpt.parameters())

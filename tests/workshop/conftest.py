@@ -63,6 +63,34 @@ def run(rows: pl.DataFrame, tmp_path_factory: pytest.TempPathFactory) -> tw.Run:
 
 
 @pytest.fixture(scope="session")
+def small_text_run(tmp_path_factory: pytest.TempPathFactory) -> tw.Run:
+    """A finished run of a very small language model that knows what each animal says."""
+    home = tmp_path_factory.mktemp("animals")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TRAINWRIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
+        draw = np.random.default_rng(0)
+        lines = [f"The {animal} says {animal}-{animal}\n" for animal in ("cat", "dog", "fox", "cow", "hen")]
+        (home / "animals.txt").write_text("".join(draw.choice(lines, 2_000)))
+        return tw.train(
+            str(home / "animals.txt"),
+            task="causal-lm",
+            budget="150 steps",
+            settings={
+                "model.options": {"depth": 2, "width": 64, "heads": 4},
+                "language.vocabulary": 320,
+                "language.context": 32,
+                "training.batch_tokens": 512,
+                "training.early_stopping": 0,
+                "training.learning_rate": 0.01,
+                "training.optimizer": "adamw",
+                "evaluation.sample_tokens": 4,
+                "evaluation.bootstrap": 50,
+            },
+            run=home / "runs" / "animals",
+        )
+
+
+@pytest.fixture(scope="session")
 def quick() -> dict[str, Any]:
     """Settings of runs whose result does not matter."""
     return QUICK

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import re
 import subprocess
 import sys
 import time
@@ -108,8 +109,6 @@ def test_it_is_listed(run: tw.Run) -> None:
         "as good": "No better than counting",
     }
     assert words[line["verdict"]] in run.report.read_text()
-    with pytest.raises(UserError, match="not compared yet"):
-        tw.compare(run, run)
 
 
 def test_it_says_what_it_costs(text: Path, tmp_path: Path) -> None:
@@ -270,6 +269,12 @@ def test_a_model_learns_to_translate(tmp_path: Path) -> None:
     found = tw.evaluate(made.model, str(path))
     assert found["kind"] == "answers"
     assert found["metrics"]["exact_match"] > 0.9
+    rows = [
+        {"prompt": f"{one} red", "choices": [f"{word} rot" for word in words.values()], "answer": number}
+        for number, one in enumerate(words)
+    ]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    assert tw.evaluate(made.model, str(path))["metrics"]["accuracy"] == 1
 
 
 @pytest.mark.parametrize(
@@ -321,11 +326,79 @@ def test_settings_of_the_other_kind_are_refused(text: Path, tmp_path: Path) -> N
         ({"model.options": {"depth": 2}}, "model.options is for language models"),
         ({"tuning": "lora"}, "tuning is for language models"),
         ({"language.context": 64}, "language is for language models"),
+        ({"evaluation.prompts": ["a"]}, "evaluation.prompts is for language models"),
     ):
         with pytest.raises(RecipeError, match=why):
             tw.train({"x": [1, 2], "y": [1, 2]}, target="y", settings=settings, run=tmp_path / "run")
-    with pytest.raises(RecipeError, match="inputs is for tables"):
-        tw.train(str(text), task="causal-lm", settings={"inputs": {"text": "text"}}, run=tmp_path / "run")
+
+
+NO_TABLE = {
+    "inputs": {"text": "text"},
+    "model.encoders": {"text": "transformer"},
+    "model.fusion": "concat",
+    "model.modality_dropout": 0.5,
+    "training.batch": 8,
+    "training.label_smoothing": 0.1,
+    "training.class_weights": "balanced",
+    "training.sampling": "balanced",
+    "training.mixup": 0.2,
+    "training.cutmix": 0.2,
+    "training.graphs": "on",
+    "evaluation.metric": "nonsense",
+    "evaluation.coverage": 0.8,
+    "evaluation.threshold": "f1",
+    "evaluation.slices": ["text"],
+}
+WITH_CHECKPOINT = {"model.checkpoint": "base"}
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "name", "why"),
+    [
+        *(("chat", {name: value}, name, "is for tables") for name, value in NO_TABLE.items()),
+        *(
+            ("chat", WITH_CHECKPOINT | {name: value}, name, "is for models from random weights")
+            for name, value in (
+                ("model.size", "tiny"),
+                ("model.options", {"depth": 2}),
+                ("model.dropout", 0.1),
+                ("language.vocabulary", 500),
+            )
+        ),
+        ("chat", {"language.tokenizer": "gpt2", "language.vocabulary": 500}, "language.vocabulary", "taken"),
+        (
+            "causal-lm",
+            {"language.mask": 0.3},
+            "language.mask",
+            "is for masked-lm, and has no effect on causal",
+        ),
+        ("chat", {"language.beta": 0.3}, "language.beta", "is for preference, and has no effect on chat"),
+        ("masked-lm", {"evaluation.prompts": ["a"]}, "evaluation.prompts", "causal-lm, chat, sequence-to-"),
+        *(
+            ("chat", WITH_CHECKPOINT | {"tuning.method": method, name: value}, name, f"on tuning: {method}")
+            for method, name, value in (
+                ("full", "tuning.rank", 4),
+                ("ia3", "tuning.rank", 4),
+                ("adapter", "tuning.alpha", 4),
+                ("adapter", "tuning.dropout", 0.1),
+                ("lora", "tuning.tokens", 4),
+                ("prompt", "tuning.targets", "mlp"),
+            )
+        ),
+    ],
+)
+def test_settings_without_an_effect_are_refused(
+    task: str, settings: dict[str, Any], name: str, why: str, tmp_path: Path
+) -> None:
+    """Before the data is looked for, which is nowhere."""
+    with pytest.raises(RecipeError, match=rf"{re.escape(name)} is for .*{re.escape(why)}|{name} {why}"):
+        tw.train("nowhere.jsonl", task=task, settings=settings, run=tmp_path / "run")
+
+
+def test_defaults_are_not_refused(tmp_path: Path) -> None:
+    settings = WITH_CHECKPOINT | {"training.graphs": "off", "tuning.rank": 16, "training.batch": None}
+    with pytest.raises(UserError, match=r"nowhere|base"):
+        tw.train("nowhere.jsonl", task="chat", settings=settings, run=tmp_path / "run")
 
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:

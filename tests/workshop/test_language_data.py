@@ -15,12 +15,11 @@ import pytest
 import trainwright as tw
 from trainwright.data import token_store
 from trainwright.foundation.errors import DataError, RecipeError
-from trainwright.recipe.recipe import Recipe
+from trainwright.tasks.language import LANGUAGE_TASKS, Reading
 from trainwright.workshop import language_data
 from trainwright.workshop.ask import ask_recipe
 from trainwright.workshop.language_context import fit_to_context
 from trainwright.workshop.language_data import LanguageData, prepare_language
-from trainwright.workshop.language_source import as_text
 
 SMALL: dict[str, Any] = {"language.vocabulary": 400}
 TINY: dict[str, Any] = SMALL | {
@@ -41,6 +40,12 @@ def empty_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def prepared(data: Any, task: str = "causal-lm", **settings: Any) -> LanguageData:
     recipe, frame, base = ask_recipe(data, target=None, task=task, settings=SMALL | settings)
     return prepare_language(recipe, frame, base=base)
+
+
+def fit(data: LanguageData, context: int, long: Any) -> None:
+    assert data.recipe.task is not None
+    reading = Reading(context=context, long=long, seed=0, vocabulary=data.tokenizer.vocabulary)
+    fit_to_context(data, LANGUAGE_TASKS[data.recipe.task](data.tokens, reading))
 
 
 def write_rows(path: Path, rows: list[dict[str, Any]]) -> str:
@@ -271,8 +276,8 @@ def test_answers_that_never_end_within_the_context_are_refused(tmp_path: Path) -
     path = write_rows(tmp_path / "long.jsonl", [chat(number, words=60) for number in range(60)])
     data = prepared(path, "chat")
     with pytest.raises(DataError, match="no answer ends within 32 tokens: the model would never learn to"):
-        fit_to_context(data, 32, "truncate")
-    fit_to_context(data, 32, "split")  # nothing is lost there
+        fit(data, 32, "truncate")
+    fit(data, 32, "split")  # nothing is lost there
 
 
 def test_what_the_context_leaves_is_learned_and_counted(tmp_path: Path) -> None:
@@ -281,7 +286,7 @@ def test_what_the_context_leaves_is_learned_and_counted(tmp_path: Path) -> None:
     rows += [chat(number, words=100) for number in range(20)]
     data = prepared(write_rows(tmp_path / "mixed.jsonl", rows), "chat")
     before = {part: len(index) for part, index in data.indices.items()}
-    fit_to_context(data, 64, "truncate")
+    fit(data, 64, "truncate")
     kept = np.concatenate(list(data.indices.values()))
     assert sorted(data.tokens.rows[kept].tolist()) == [*range(100), *range(140, 160)]
     assert sum(before.values()) == 160
@@ -302,7 +307,7 @@ def test_pairs_that_are_the_same_within_the_context_are_left_out(tmp_path: Path)
     long = "word " * 100
     rows += [{"prompt": "x", "chosen": f"{long}a {n}", "rejected": f"{long}b {n}"} for n in range(20)]
     data = prepared(write_rows(tmp_path / "pairs.jsonl", rows), "preference")
-    fit_to_context(data, 64, "truncate")
+    fit(data, 64, "truncate")
     kept = np.concatenate(list(data.indices.values()))
     assert sorted(data.tokens.rows[kept // 2].tolist()) == [*range(60)]
     assert data.notes[-2:] == [
@@ -310,7 +315,7 @@ def test_pairs_that_are_the_same_within_the_context_are_left_out(tmp_path: Path)
         "20 of 80 samples are left out: nothing of what they teach lies within 64 tokens.",
     ]
     with pytest.raises(RecipeError, match="two answers can only be compared whole"):
-        fit_to_context(data, 64, "split")
+        fit(data, 64, "split")
 
 
 @pytest.mark.parametrize(("task", "longer"), [("causal-lm", 0), ("masked-lm", 100)])
@@ -320,7 +325,7 @@ def test_a_text_of_one_token_more_is_longer_for_a_masked_model_alone(
     path = write_rows(tmp_path / "a.jsonl", [{"text": "some text"}] * 100)
     data = prepared(path, task)
     (length,) = set(data.tokens.lengths.tolist())
-    fit_to_context(data, length - 1, "split")
+    fit(data, length - 1, "split")
     notes = [note for note in data.notes if "tokens: split" in note]
     assert notes == ([f"100 of 100 samples have more than {length - 1} tokens: split."] if longer else [])
 
@@ -333,16 +338,10 @@ def test_settings_without_effect_are_refused(tmp_path: Path) -> None:
     first = prepared(path)
     (tmp_path / "tokenizer").mkdir()
     first.tokenizer.save(tmp_path / "tokenizer")
-    with pytest.raises(RecipeError, match=r"language\.vocabulary has no effect"):
+    with pytest.raises(RecipeError, match=r"language\.vocabulary is for tokenizers that are trained"):
         prepared(path, **{"language.tokenizer": str(tmp_path / "tokenizer")})
-    recipe = Recipe.model_validate(
-        {"data": path, "task": "causal-lm", "language": {"vocabulary": 400}, "seed": 0}
-    )
-    with pytest.raises(RecipeError, match=r"language\.vocabulary has no effect"):
-        prepare_language(recipe, checkpoint=first.tokenizer)
     with pytest.raises(DataError, match="WordPiece does not give back line ends"):
         prepared(path, **{"language.tokenizer": "wordpiece"})
-    assert as_text(recipe.data, tmp_path) == recipe.data
 
 
 # What it says of itself.

@@ -88,6 +88,7 @@ def chat(
     from trainwright.workshop.generate import open_text_model
 
     loaded = open_text_model(model)
+    loaded.check_chats()
     first = [{"role": "system", "content": system}] if system else []
     messages = list(first)
     turn = 0

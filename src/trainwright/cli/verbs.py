@@ -202,15 +202,46 @@ def predict(
 def evaluate(
     model: ModelArgument,
     data: Annotated[
-        str, typer.Argument(metavar="DATA", help="Rows with the target: file, folder, glob or URL.")
-    ],
+        str | None, typer.Argument(metavar="DATA", help="Rows with the target: file, folder, glob or URL.")
+    ] = None,
     query: QueryOption = None,
+    lm_eval: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--lm-eval",
+            metavar="TASK",
+            help="Task of lm-eval instead of DATA; repeat for several.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="NUMBER", help="Examples of each such task; all by default.")
+    ] = None,
+    fewshot: Annotated[
+        int | None,
+        typer.Option(min=0, metavar="NUMBER", help="Solved examples before each; by default the task's."),
+    ] = None,
+    include_path: Annotated[
+        Path | None,
+        typer.Option("--include-path", metavar="FOLDER", help="Folder of such tasks of your own, in YAML."),
+    ] = None,
+    chat_template: Annotated[
+        bool, typer.Option("--chat-template", help="Ask them in the model's chat template.")
+    ] = False,
     as_json: JsonFlag = False,
 ) -> None:
-    """Judge a model on rows that it has not seen."""
+    """Judge a model on rows that it has not seen, or a language model on tasks of lm-eval."""
     from trainwright.workshop.evaluate import evaluate as verb
 
-    found = verb(model, data, query=query)
+    found = verb(
+        model,
+        data,
+        query=query,
+        lm_eval=lm_eval or (),
+        limit=limit,
+        fewshot=fewshot,
+        include_path=include_path,
+        chat_template=chat_template,
+    )
     if as_json:
         print_json(found)
         return
@@ -223,6 +254,10 @@ def evaluate(
 def init(
     data: Annotated[str, typer.Argument(metavar="DATA", help="File, folder, glob or URL.")],
     target: TargetOption = None,
+    task: Annotated[
+        str | None,
+        typer.Option(metavar="TASK", help="Of a language model; without, what texts or chats are made for."),
+    ] = None,
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE", help="Recipe to write.")] = Path(
         "recipe.yaml"
     ),
@@ -231,7 +266,7 @@ def init(
     """Look at DATA and write a commented recipe for it."""
     from trainwright.workshop.init import init as verb
 
-    verb(data, target=target or [], output=output, force=force)
+    verb(data, target=target or (), task=task, output=output, force=force)
     print_line(output)
 
 

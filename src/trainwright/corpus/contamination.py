@@ -1,7 +1,7 @@
 """Texts of evaluation sets in a corpus, found by n-grams (Brown et al. 2020, GPT-3, appendix C).
 
-An evaluation set becomes the hashes of its n-grams: 13 words, or 20 characters of Chinese and Japanese. A
-text that holds one of them has met the set.
+An evaluation set becomes the hashes of its n-grams: 13 words, or 20 characters where more of them are of
+Chinese and Japanese. A text that holds one of them has met the set.
 """
 
 from __future__ import annotations
@@ -69,12 +69,13 @@ class Contamination:
     def find(self, tokens: Tokens) -> Found:
         """Return the n-grams of a batch that are in a set."""
         found = []
-        for size, texts in ((self.words, ~tokens.cjk), (self.characters, tokens.cjk)):
-            begins, hashes = tokens.grams(size, of=texts)
+        for size, wide in ((self.words, False), (self.characters, True)):
+            begins, hashes = tokens.grams(size, of=_may_hold(tokens, size, wide=wide))
             maybe = np.flatnonzero(self._table[hashes >> np.uint64(64 - _TABLE_BITS)])
             begins, hashes = begins[maybe], hashes[maybe]
             at = np.minimum(np.searchsorted(self.hashes, hashes), max(len(self.hashes) - 1, 0))
             hit = self.hashes[at] == hashes if len(self.hashes) else np.zeros(0, dtype=bool)
+            hit &= _is_wide(tokens, begins, size) == wide
             begins, at = begins[hit], at[hit]
             found.append(
                 (tokens.text_of[begins], tokens.starts[begins], tokens.ends[begins + size - 1], self.sets[at])
@@ -124,11 +125,14 @@ def learn(
         num_texts = num_short = 0
         for batch in _batches(documents):
             tokens = tokens_of(batch)
-            needed = np.where(tokens.cjk, characters, words)
+            has_any = np.zeros(len(batch), dtype=bool)
+            for size, wide in ((words, False), (characters, True)):
+                begins, grams = tokens.grams(size, of=_may_hold(tokens, size, wide=wide))
+                own = _is_wide(tokens, begins, size) == wide
+                has_any[tokens.text_of[begins[own]]] = True
+                found = np.union1d(found, grams[own])
             num_texts += len(batch)
-            num_short += int((tokens.counts < needed).sum())
-            for size, texts in ((words, ~tokens.cjk), (characters, tokens.cjk)):
-                found = np.union1d(found, tokens.grams(size, of=texts)[1])
+            num_short += int((~has_any).sum())
         told[name] = {"texts": num_texts, "too_short": num_short, "n_grams": len(found)}
         hashes.append(found)
         owners.append(np.full(len(found), number, dtype=np.uint8))
@@ -137,6 +141,22 @@ def learn(
     order = np.argsort(every, kind="stable")
     made = Contamination(every[order], sets_of[order], names=tuple(sets), words=words, characters=characters)
     return made, told
+
+
+def _may_hold(tokens: Tokens, size: int, *, wide: bool) -> npt.NDArray[np.bool_]:
+    """Return the texts with enough words, or characters of Chinese and Japanese, for an n-gram of them."""
+    characters = tokens.total(tokens.wide)
+    return np.asarray(2 * (characters if wide else tokens.counts - characters) >= size)
+
+
+def _is_wide(tokens: Tokens, begins: Places, size: int) -> npt.NDArray[np.bool_]:
+    """Return whether more of each n-gram's tokens are characters of Chinese and Japanese than words.
+
+    It is the n-gram that tells how long it must be, and not the text around it: a question in English may
+    stand in a page in Chinese.
+    """
+    sums = np.concatenate([[0], np.cumsum(tokens.wide)])
+    return np.asarray(2 * (sums[begins + size] - sums[begins]) > size)
 
 
 def without(data: bytes, spans: Iterable[tuple[int, int]]) -> bytes:

@@ -6,14 +6,17 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from trainwright.corpus.document import whole_characters
 from trainwright.corpus.reader import READERS, SLICE_BYTES, Slice, kind_of
 from trainwright.corpus.streams import cannot_be_read, inner_suffix, is_compressed
+from trainwright.data.archive import is_archive, unpack
 from trainwright.data.locate import locate
+from trainwright.data.patterns import has_range, spread
 from trainwright.data.remote import fetch
+from trainwright.data.source import Place
 from trainwright.data.urls import public_name
 from trainwright.foundation.errors import DataError
 
@@ -65,8 +68,11 @@ def find(sources: Sequence[str], base: Path, *, skip: Path | None = None) -> Inp
                         found.wrong.append(str(_unknown(name)))
                     found.others[whole_characters(_ending(path))] += 1
                     continue
-                slices = READERS[kind].slices(path, name, kind)
                 state = path.stat()
+                slices = [
+                    replace(part, file_bytes=state.st_size, modified_ns=state.st_mtime_ns)
+                    for part in READERS[kind].slices(path, name, kind)
+                ]
             except DataError as error:
                 found.wrong.append(str(error))
                 continue
@@ -125,22 +131,52 @@ def pieces_of(slices: Sequence[Slice]) -> list[list[Slice]]:
 def _files(source: str, base: Path, wrong: list[str]) -> Iterator[tuple[Path, str, bool]]:
     """Yield path and name of each file, and whether it was named itself and not only its folder."""
     if "://" in source:
-        yield from _below(fetch(source), public_name(source), wrong)
+        path, name = fetch(source), public_name(source)
+        if path.is_dir() and (glob.has_magic(source) or has_range(source)):
+            for inner, called, _ in _below(path, name, wrong):  # each is meant by the pattern
+                yield from _unpacked(inner, called, wrong)
+        else:
+            yield from _unpacked(path, name, wrong)
         return
     path = base / Path(source).expanduser()
-    if not path.exists() and glob.has_magic(source):
-        matches = sorted(glob.glob(str(path), recursive=True))  # noqa: PTH207 (absolute patterns)
-        if not matches:
-            raise DataError("no file is called so", where=source, fix="check the pattern")
-        for match in matches:
-            if Path(match).is_file():
-                yield from _below(Path(match), os.path.relpath(match, base), wrong)
+    if path.exists():
+        yield from _unpacked(path, source, wrong)
+    elif glob.has_magic(source):
+        yield from _matching(source, base, wrong)
+    elif has_range(source):
+        for one in spread(source):
+            yield from _files(one, base, wrong)
+    else:
+        for place in locate(source, base):
+            yield from _below(place.path, place.name, wrong)
+
+
+def _matching(pattern: str, base: Path, wrong: list[str]) -> Iterator[tuple[Path, str, bool]]:
+    """Yield the files that a pattern means, those of folders too."""
+    written = Path(pattern).expanduser()
+    matches = sorted(glob.glob(str(base / written), recursive=True))  # noqa: PTH207 (absolute patterns)
+    if not matches:
+        raise DataError("no file is called so", where=pattern, fix="check the pattern")
+    walked: set[Path] = set()
+    for match in map(Path, matches):
+        if walked.isdisjoint(match.parents):  # `**` means a folder and all that is in it
+            name = str(match) if written.is_absolute() else os.path.relpath(match, base)
+            yield from _unpacked(match, name, wrong)
+        if match.is_dir():
+            walked.add(match)
+
+
+def _unpacked(path: Path, name: str, wrong: list[str]) -> Iterator[tuple[Path, str, bool]]:
+    """Yield a file, or those of a folder or of an archive; what is damaged is told to `wrong`."""
+    if path.is_dir() or not is_archive(path) or _is_stream(path):
+        yield from _below(path, name, wrong)
         return
-    if path.is_dir() or (path.is_file() and _is_stream(path)):
-        yield from _below(path, source, wrong)
+    try:
+        place = unpack(Place(str(path), name, str(path.parent)))
+    except DataError as error:
+        wrong.append(str(error))
         return
-    for place in locate(source, base):
-        yield from _below(place.path, place.name, wrong)
+    yield from _below(place.path, name, wrong)
 
 
 def _is_stream(path: Path) -> bool:
@@ -161,7 +197,13 @@ def _below(path: Path, name: str, wrong: list[str]) -> Iterator[tuple[Path, str,
         return
     for folder, folders, files in os.walk(path, onerror=refused):
         folders[:] = sorted(each for each in folders if not each.startswith("."))
-        for file in sorted(files):
+        links = [each for each in folders if (Path(folder) / each).is_symlink()]
+        for file in sorted([*links, *(each for each in files if not each.startswith("."))]):
             inner = Path(folder) / file
-            if not file.startswith(".") and inner.is_file():
-                yield inner, f"{name.rstrip('/')}/{inner.relative_to(path).as_posix()}", False
+            called = f"{name.rstrip('/')}/{inner.relative_to(path).as_posix()}"
+            if inner.is_file():
+                yield inner, called, False
+            else:
+                what = "links to folders are not followed" if inner.is_dir() else "this is no file to read"
+                where, fix = whole_characters(called), "name what it leads to, or leave it out"
+                wrong.append(str(DataError(what, where=where, fix=fix)))

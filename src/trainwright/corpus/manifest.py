@@ -16,6 +16,7 @@ from trainwright.foundation.errors import DataError
 from trainwright.foundation.hashing import json_hash
 
 _MOST_NAMES = 1_000
+_MOST_REASONS = 5
 _STEPS = ("read", "language", "quality", "contamination", "duplicates")
 
 
@@ -25,7 +26,7 @@ def manifest_of(work: Work) -> dict[str, Any]:
     It holds no time and no path of this machine: the same sources and settings give the same bytes.
 
     Raises:
-        DataError: no document was read.
+        DataError: no document was read, or none stays.
     """
     ledger = Ledger.from_json(json.loads((work.resolved / LEDGER).read_text(encoding="utf-8")))
     plan = work.plan
@@ -33,6 +34,8 @@ def manifest_of(work: Work) -> dict[str, Any]:
     wrong = [*plan["wrong"], *ledger.files]
     if not ledger.read[0]:
         _refuse(plan, ledger, wrong)
+    if not shards:
+        _refuse_empty(plan, ledger)
     languages: Counter[str] = Counter()
     for shard in shards:
         languages.update(shard.pop("languages"))
@@ -85,4 +88,18 @@ def _refuse(plan: dict[str, Any], ledger: Ledger, wrong: list[str]) -> None:
         f"no document could be read ({why or f'{len(wrong):,} files are damaged'})",
         where=", ".join(plan["sources"][:3]),
         fix=f"give files of these kinds: {', '.join(READERS)}",
+    )
+
+
+def _refuse_empty(plan: dict[str, Any], ledger: Ledger) -> None:
+    """Say which steps have taken everything."""
+    reasons = (
+        (reason, count[0]) for step in _STEPS[1:] for reason, count in ledger.left.get(step, {}).items()
+    )
+    most = sorted(reasons, key=lambda each: (-each[1], each[0]))[:_MOST_REASONS]
+    raise DataError(
+        f"of {ledger.read[0]:,} documents that were read none stays "
+        f"({', '.join(f'{reason}: {count:,}' for reason, count in most)})",
+        where=", ".join(plan["sources"][:3]),
+        fix="choose other languages, rules or evaluation sets",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING
 from trainwright.corpus.batch import Cleaned, clean
 from trainwright.corpus.contamination import Contamination
 from trainwright.corpus.document import Document, whole_characters
+from trainwright.corpus.features import HEAVY_FILE, LIGHT_FILE
 from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.minhash import MOST_TEXTS
 from trainwright.corpus.reader import READERS, Slice
@@ -23,7 +25,7 @@ from trainwright.foundation.paths import whole_folder, write_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-TEXTS, LIGHT_FILE, HEAVY_FILE, LEDGER = "texts.parquet", "light.bin", "heavy.bin", "ledger.json"
+TEXTS, LEDGER = "texts.parquet", "ledger.json"
 
 _BATCH_CHARACTERS = 1 << 19
 _BATCH_TEXTS = 8192
@@ -62,7 +64,7 @@ def make_piece(
         at: told the number of the slice that comes now.
 
     Raises:
-        UserError: a package that is needed is not installed, or the disk is full.
+        UserError: a package that is needed is not installed, a file has changed, or the disk is full.
     """
     import pyarrow.parquet as pq
 
@@ -82,7 +84,8 @@ def make_piece(
                 if cleaned.texts:
                     writer.write_table(_table(cleaned))
                     light.write(cleaned.light.tobytes())
-                    heavy.write(cleaned.heavy.tobytes())
+                    if settings.near_duplicates is not None:
+                        heavy.write(cleaned.heavy.tobytes())
         write_json(scratch / LEDGER, ledger.to_json())
 
 
@@ -150,7 +153,21 @@ def _documents(
             raise
         except Exception as error:  # a damaged file ends in whatever its parts are read by
             ledger.set_aside(str(cannot_be_read(part.name, error)))
+        _check_unchanged(part)
         report(0, part.num_bytes)
+
+
+def _check_unchanged(part: Slice) -> None:
+    """Refuse a file that was written to since it was found: its slices would be of two files."""
+    with suppress(OSError):
+        state = part.path.stat()
+        if (state.st_size, state.st_mtime_ns) == (part.file_bytes, part.modified_ns):
+            return
+    raise UserError(
+        "the file has changed since this corpus was begun",
+        where=part.name,
+        fix="begin again with --force, when nothing writes to it",
+    )
 
 
 def _cut(document: Document, most: int, ledger: Ledger) -> Iterator[Document]:

@@ -31,6 +31,8 @@ class Slice:
         start: where it begins, in what the reader counts (bytes, row groups).
         end: where it ends; None for the end of the file.
         num_bytes: about how much there is to read.
+        file_bytes: size of the file when it was found.
+        modified_ns: when it was written last.
     """
 
     path: Path
@@ -39,6 +41,8 @@ class Slice:
     start: int = 0
     end: int | None = None
     num_bytes: int = 0
+    file_bytes: int = 0
+    modified_ns: int = 0
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from trainwright.corpus.encodings import is_encoding
+from trainwright.corpus.languages import CODES
 from trainwright.corpus.personal import KINDS
 from trainwright.corpus.reader import Asked
 from trainwright.corpus.rule import thresholds
@@ -15,6 +17,9 @@ from trainwright.foundation.errors import UserError, did_you_mean
 
 SPLITS = ("file", "paragraph", "line")
 CONTAMINATED = ("drop", "cut")
+
+_LEAST_SIMILARITY = 0.75
+"""Texts with that much in common share a band with probability 0.984; at 0.6 it would be 0.63."""
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,8 @@ class CorpusSettings:
         quality: "off", "gentle" or "strict".
         rules: rule → threshold in place of that of the quality; None turns it off.
         exact_duplicates: drop texts that differ in case and spaces only.
-        near_duplicates: similarity from which a text is dropped as nearly the same; None keeps them.
+        near_duplicates: similarity from which a text is dropped as nearly the same, 0.75 to 1; None keeps
+            them.
         personal: kinds of personal data that are masked.
         contaminated: "drop" texts that hold a part of an evaluation set, or "cut" that part out.
         ngram_words: words in a row that count as a part of an evaluation set.
@@ -61,6 +67,12 @@ class CorpusSettings:
                 raise UserError(
                     f"{name} cannot be '{getattr(self, name)}'", fix=did_you_mean(getattr(self, name), words)
                 )
+        for code in self.languages:
+            if code not in CODES:
+                raise UserError(
+                    f"there is no language '{code}' among those that are told apart",
+                    fix="give codes of ISO 639, such as en, zh or de; und is what no language was found for",
+                )
         for kind in self.personal:
             if kind not in KINDS:
                 raise UserError(f"there is no kind of personal data '{kind}'", fix=did_you_mean(kind, KINDS))
@@ -74,9 +86,10 @@ class CorpusSettings:
                 raise UserError(
                     f"{name} is {getattr(self, name)}", fix=f"give a number from {least:,} to {most:,}"
                 )
-        if self.near_duplicates is not None and not 0.5 <= self.near_duplicates <= 1:
+        if self.near_duplicates is not None and not _LEAST_SIMILARITY <= self.near_duplicates <= 1:
             raise UserError(
-                f"near_duplicates is {self.near_duplicates}", fix="give a similarity from 0.5 to 1, or off"
+                f"near_duplicates is {self.near_duplicates}",
+                fix=f"give off, or a similarity from {_LEAST_SIMILARITY} to 1: below, many would be missed",
             )
         if self.encoding is not None and not is_encoding(self.encoding):
             raise UserError(
@@ -114,17 +127,25 @@ class CorpusSettings:
 def with_changes(settings: CorpusSettings, changes: Mapping[str, Any] | Sequence[str]) -> CorpusSettings:
     """Return settings with some changed: `{"shard_megabytes": 64}` or `["shard_megabytes=64"]`.
 
-    `rules.NAME` is the threshold of a rule; `off` turns a rule or a step off.
+    `rules.NAME` is the threshold of a rule; `off` turns a rule or a step off. A list may be written as one
+    word with commas.
 
     Raises:
         UserError: there is no such setting, or it cannot have that value.
     """
-    pairs = list(changes.items()) if isinstance(changes, Mapping) else [_pair(text) for text in changes]
+    if isinstance(changes, str):
+        changes = [changes]
+    pairs = list(changes.items()) if isinstance(changes, Mapping) else [_pair(str(text)) for text in changes]
     fields = {each.name: each for each in dataclasses.fields(CorpusSettings)}
     changed: dict[str, Any] = {}
     rules = dict(settings.rules)
     for name, value in pairs:
-        if name == "rules" and isinstance(value, Mapping):
+        if name == "rules":
+            if not isinstance(value, Mapping):
+                raise UserError(
+                    f"rules is '{value}'",
+                    fix="give quality=off for none, or rules.NAME=NUMBER for one of them",
+                )
             rules.update({rule: _number(f"rules.{rule}", each) for rule, each in value.items()})
         elif name.startswith("rules."):
             rules[name.removeprefix("rules.")] = _number(name, value)
@@ -144,8 +165,12 @@ def _pair(text: str) -> tuple[str, str]:
 
 
 def _as(name: str, kind: str, value: Any) -> Any:
-    if value in {"off", "none", "null", ""} and ("None" in kind or kind.startswith("tuple")):
-        return None if "None" in kind else ()
+    """Return a value of the type that a setting has."""
+    is_off = value is None or (isinstance(value, str) and value in {"off", "none", "null", ""})
+    if is_off and "None" in kind:
+        return None
+    if is_off and kind.startswith("tuple"):
+        return ()
     if kind == "bool":
         words = {"true": True, "on": True, "false": False, "off": False}
         found = words.get(str(value).lower())
@@ -153,19 +178,33 @@ def _as(name: str, kind: str, value: Any) -> Any:
             raise UserError(f"{name} is '{value}'", fix="say true or false")
         return found
     if kind.startswith("tuple"):
-        return tuple(value.split(",")) if isinstance(value, str) else tuple(value)
+        return _words(name, value)
     if kind == "int":
         number = _number(name, value)
         if number is None or number != int(number):
             raise UserError(f"{name} is '{value}'", fix="give a whole number")
         return int(number)
-    return _number(name, value) if kind.startswith("float") else value
+    if kind.startswith("float"):
+        return _number(name, value)
+    if not isinstance(value, str):
+        raise UserError(f"{name} is '{value}'", fix="give a word")
+    return value
+
+
+def _words(name: str, value: Any) -> tuple[str, ...]:
+    given = list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
+    if not all(isinstance(each, str) for each in given):
+        raise UserError(f"{name} is '{value}'", fix="give a word, or a list of words")
+    return tuple(word.strip() for each in given for word in each.split(","))
 
 
 def _number(name: str, value: Any) -> float | None:
     if value is None or value == "off":
         return None
     try:
-        return float(str(value).replace("_", ""))
+        number = float(str(value).replace("_", ""))
     except ValueError:
-        raise UserError(f"{name} is '{value}'", fix="give a number, or off") from None
+        number = math.nan
+    if not math.isfinite(number):
+        raise UserError(f"{name} is '{value}'", fix="give a number, or off")
+    return number

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from trainwright.corpus.features import LIGHT, read_features
-from trainwright.corpus.pieces import LIGHT_FILE, REPEATED, TEXTS, Report, schema
+from trainwright.corpus.features import Indices
+from trainwright.corpus.pieces import REPEATED, TEXTS, Report, schema
 from trainwright.corpus.resolve import KEEP
 from trainwright.foundation.hashing import file_sha256
 from trainwright.foundation.paths import write_json, writing
@@ -35,6 +35,7 @@ def make_shard(
     *,
     resolved: Path,
     pieces: Sequence[Path],
+    starts: Indices,
     report: Report,
 ) -> None:
     """Write a shard, then the file that says what is in it.
@@ -46,6 +47,7 @@ def make_shard(
         shard: which documents it holds, see `resolve`.
         resolved: folder with the decision on all documents.
         pieces: folders of the first pass, in order.
+        starts: number of each piece's first document, and of all documents.
         report: told of rows that were written.
     """
     import pyarrow as pa
@@ -61,7 +63,7 @@ def make_shard(
         with pq.ParquetWriter(scratch, schema(), compression="zstd", use_dictionary=REPEATED) as writer:
             held: list[Any] = []
             held_bytes = 0
-            for table in _kept(pieces, keep, shard["first"], shard["last"]):
+            for table in _kept(pieces, starts, keep, shard["first"], shard["last"]):
                 held.append(table)
                 held_bytes += table.column("text").nbytes
                 num_characters += int(table.column("characters").to_numpy().sum())
@@ -90,25 +92,23 @@ def make_shard(
     )
 
 
-def _kept(pieces: Sequence[Path], keep: Any, first: int, last: int) -> Iterator[Any]:
+def _kept(pieces: Sequence[Path], starts: Indices, keep: Any, first: int, last: int) -> Iterator[Any]:
     """Yield tables of the documents from `first` to `last` that stay."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    begin = 0
-    for piece in pieces:
-        rows = len(read_features(piece / LIGHT_FILE, LIGHT))
-        if begin + rows > first and begin < last:
-            with pq.ParquetFile(piece / TEXTS, pre_buffer=False) as file:
-                at = begin
-                for group in range(file.num_row_groups):
-                    size = file.metadata.row_group(group).num_rows
-                    low, high = max(first, at), min(last, at + size)
-                    if low < high and keep[low:high].any():
-                        table = file.read_row_group(group, use_threads=False).slice(low - at, high - low)
-                        yield table.filter(pa.array(np.asarray(keep[low:high])))
-                    at += size
-        begin += rows
+    begin = int(np.searchsorted(starts, first, side="right")) - 1
+    end = int(np.searchsorted(starts, last, side="left"))
+    at = int(starts[begin])
+    for piece in pieces[begin:end]:
+        with pq.ParquetFile(piece / TEXTS, pre_buffer=False) as file:
+            for group in range(file.num_row_groups):
+                size = file.metadata.row_group(group).num_rows
+                low, high = max(first, at), min(last, at + size)
+                if low < high and keep[low:high].any():
+                    table = file.read_row_group(group, use_threads=False).slice(low - at, high - low)
+                    yield table.filter(pa.array(np.asarray(keep[low:high])))
+                at += size
 
 
 def read_marker(marker: Path) -> dict[str, Any]:

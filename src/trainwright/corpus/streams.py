@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from trainwright.data.archive import MAX_BYTES, MAX_RATIO, RATIO_FROM_BYTES
+from trainwright.data.archive import MAX_RATIO, RATIO_FROM_BYTES
 from trainwright.foundation.errors import DataError
 
 BLOCK = 1 << 18
@@ -106,9 +106,8 @@ class Stream(io.RawIOBase):
         return 0
 
     def _is_bomb(self) -> bool:
-        return self._given > MAX_BYTES or (
-            self._given > RATIO_FROM_BYTES and self._given > MAX_RATIO * max(self._packed, 1)
-        )
+        # However much it unpacks to: nothing of it is held, and dumps of hundreds of gigabytes are honest.
+        return self._given > max(RATIO_FROM_BYTES, MAX_RATIO * self._packed)
 
     def check(self) -> None:
         """Raise what ended the stream early.

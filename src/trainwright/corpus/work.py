@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from collections.abc import Collection, Sequence
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainwright.corpus.contamination import Contamination
+from trainwright.corpus.features import Features
 from trainwright.corpus.pieces import At, Report, make_piece, nowhere
 from trainwright.corpus.reader import Slice
 from trainwright.corpus.resolve import PLAN as SHARDS
@@ -22,6 +24,8 @@ from trainwright.foundation.paths import write_atomic
 
 NAME = ".work"
 _PLAN, _PIECES, _CONTAMINATION = "plan.json", "pieces.jsonl", "contamination.npz"
+
+_PLAIN = [each.name for each in dataclasses.fields(Slice) if each.name != "path"]
 
 
 @dataclass(frozen=True)
@@ -48,7 +52,7 @@ class Work:
     @property
     def is_rest(self) -> bool:
         """Whether this is a folder of work without a plan, and nothing else is in it."""
-        ours = {"pieces", "shards", "resolved", _PIECES, _CONTAMINATION}
+        ours = {"pieces", "features", "shards", "resolved", _PIECES, _CONTAMINATION}
         return self.path.is_dir() and all(
             path.name in ours or path.name.startswith(".") for path in self.path.iterdir()
         )
@@ -77,6 +81,11 @@ class Work:
     def resolved(self) -> Path:
         """The folder with the decision on all documents."""
         return self.path / "resolved"
+
+    @cached_property
+    def features(self) -> Features:
+        """Features of all documents, where all pieces are made."""
+        return Features(self.path / "features")
 
     @cached_property
     def pieces(self) -> list[Path]:
@@ -163,11 +172,12 @@ class Work:
             self.shards[number],
             resolved=self.resolved,
             pieces=self.pieces,
+            starts=self.features.starts,
             report=report,
         )
 
 
 def _line(slices: Sequence[Slice]) -> bytes:
     # In ASCII: paths may hold bytes that are not UTF-8.
-    values = [[str(part.path), part.name, part.kind, part.start, part.end, part.num_bytes] for part in slices]
+    values = [[str(part.path), *(getattr(part, name) for name in _PLAIN)] for part in slices]
     return json.dumps(values).encode() + b"\n"

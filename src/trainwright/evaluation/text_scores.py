@@ -11,8 +11,6 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trainwright.foundation.errors import UserError
-
 _WORDS = re.compile(r"\w+|[^\w\s]")
 _HAN = re.compile(r"[\u3400-\u9fff\u3040-\u30ff\uac00-\ud7af]")
 
@@ -35,26 +33,21 @@ def rouge_l(texts: Sequence[str], references: Sequence[Sequence[str]]) -> float:
     return float(np.mean(best))
 
 
-def bleu_and_chrf(texts: Sequence[str], references: Sequence[Sequence[str]]) -> tuple[float, float]:
-    """Return corpus BLEU and chrF, each 0 to 100.
-
-    Raises:
-        UserError: sacrebleu is not installed.
-    """
+def bleu_and_chrf(texts: Sequence[str], references: Sequence[Sequence[str]]) -> dict[str, float]:
+    """Return corpus `bleu` and `chrf`, each 0 to 100; neither where sacrebleu is not installed."""
     try:
         from sacrebleu.metrics import BLEU, CHRF
-    except ImportError as error:
-        raise UserError(
-            "BLEU and chrF need the package sacrebleu", fix="pip install 'trainwright[metrics]'"
-        ) from error
+    except ImportError:
+        return {}
     most = max(map(len, references))
     # sacrebleu takes the first references of all texts, then the second: a missing one is None.
     turned = [[some[number] if number < len(some) else None for some in references] for number in range(most)]
     chinese = any(_HAN.search(reference) for some in references for reference in some)
     bleu = BLEU(tokenize="zh" if chinese else "13a", effective_order=False)
-    return float(bleu.corpus_score(list(texts), turned).score), float(
-        CHRF().corpus_score(list(texts), turned).score
-    )
+    return {
+        "bleu": float(bleu.corpus_score(list(texts), turned).score),
+        "chrf": float(CHRF().corpus_score(list(texts), turned).score),
+    }
 
 
 def words_of(text: str) -> list[str]:

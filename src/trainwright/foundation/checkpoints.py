@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -25,6 +27,8 @@ _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _GGUF = ".gguf"
 _MAGIC = b"GGUF"
 _VERSION = 1
+_PIECES, _PIECE = 256, 1 << 16
+"""Pieces of a file of weights that its digest is of, and the bytes of each."""
 
 
 def language_checkpoint(name: str) -> Path:
@@ -62,6 +66,24 @@ def language_checkpoint(name: str) -> Path:
     return _converted(path, name)
 
 
+def has_encoder_and_decoder(name: str) -> bool:
+    """Return whether a checkpoint says that it has an encoder and a decoder.
+
+    Args:
+        name: as for `language_checkpoint`.
+
+    Raises:
+        RecipeError: there is none, or its configuration cannot be read.
+    """
+    try:
+        config = json.loads((language_checkpoint(name) / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RecipeError(
+            "the config.json of this checkpoint cannot be read", where=name, fix="download it again"
+        ) from error
+    return isinstance(config, dict) and config.get("is_encoder_decoder") is True
+
+
 def _converted(path: Path, name: str) -> Path:
     """Return a folder with the weights of a GGUF file in float16, which reads a hundred times as fast."""
     status = path.stat()
@@ -93,6 +115,30 @@ def _converted(path: Path, name: str) -> Path:
                 model.save_pretrained(scratch)
         folder.touch()
     return folder
+
+
+def weights_digest(name: str) -> str:
+    """Return a digest of a checkpoint's weights: of the sizes of its files, and of pieces from all over them.
+
+    To read all of a large model would take as long as to load it.
+
+    Args:
+        name: as for `language_checkpoint`.
+    """
+    path = Path(name).expanduser()
+    place = path if path.exists() else language_checkpoint(name)
+    files = [place]
+    if place.is_dir():
+        files = sorted(place.glob("*.safetensors")) or sorted(place.glob(f"*{_GGUF}"))
+    found = hashlib.sha256()
+    for file in files:
+        size = file.stat().st_size
+        found.update(f"{size}\n".encode())
+        with file.open("rb") as stream:
+            for start in range(0, size, max(size // _PIECES, _PIECE)):
+                stream.seek(start)
+                found.update(stream.read(_PIECE))
+    return found.hexdigest()
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def resolve_encoder(modality: str, settings: ModelSettings, name: str) -> Encode
     """Return the encoder of the input `name`.
 
     `settings.encoders[name]` decides; then `settings.name` where that encoder takes this kind of input; then
-    the default of the kind. Options not given follow from `settings.size`, and dropout from
+    the default of the kind. Options not given follow from `settings.size_`, and dropout from
     `settings.dropout`.
 
     Raises:
@@ -106,7 +106,7 @@ def resolve_encoder(modality: str, settings: ModelSettings, name: str) -> Encode
             raise RecipeError(
                 f"the option '{key}' of '{chosen}' {problem}", where=where, fix=did_you_mean(key, fields)
             )
-    values = dict(encoder.Options.for_size(settings.size))
+    values = dict(encoder.Options.for_size(settings.size_))
     if settings.dropout is not None and "dropout" in fields:
         values["dropout"] = settings.dropout
     if settings.checkpoint is not None and "checkpoint" in fields:

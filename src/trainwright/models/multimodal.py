@@ -101,7 +101,7 @@ class MultimodalModel(nn.Module):
         }
         fusion = FUSIONS[resolved.fusion](
             {name: encoder.width for name, encoder in encoders.items()},
-            width=FUSION_WIDTHS[settings.size],
+            width=FUSION_WIDTHS[settings.size_],
             dropout=settings.dropout or 0.0,
             modality_dropout=settings.modality_dropout,
         )

@@ -162,8 +162,10 @@ class SplitSettings(Settings):
 class ModelSettings(Settings):
     """The model. `size` is the one dial; everything under it can be set too."""
 
-    size: Size = Field(
-        default="small", description="The one dial: widths and depths of every part follow from it."
+    size: Size | None = Field(
+        default=None,
+        description="The one dial: widths and depths of every part follow from it. A language model's is "
+        "chosen by time and data, all others are small.",
     )
     name: Text = Field(
         default="auto",
@@ -196,6 +198,11 @@ class ModelSettings(Settings):
         description="Chance that a whole input is hidden from the model in a training row, so that it copes "
         "with missing ones; only with several inputs.",
     )
+
+    @property
+    def size_(self) -> Size:
+        """The size, small where the recipe does not say."""
+        return self.size or "small"
 
 
 class TrainingSettings(Settings):

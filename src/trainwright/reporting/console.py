@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from trainwright.reporting.numbers import clip, count, duration, interval, number, percent, signed
+from trainwright.reporting.pages.language import language_remarks
 from trainwright.reporting.run_documents import one_line, read_run
 from trainwright.reporting.verdict import Verdict, verdict_of
-from trainwright.reporting.words import metric_title, part_title, split_title
+from trainwright.reporting.words import baseline_title, metric_title, part_title, split_title
 
 if TYPE_CHECKING:
     from rich.console import Group, RenderableType
@@ -156,7 +157,9 @@ def run_summary(run: Path) -> Group:
     parts: list[RenderableType] = []
     language = (documents.evaluation or {}).get("language")
     if language is not None:
-        parts += [_text(""), language_table(language, documents.judged_part), _text("")]
+        parts += [_text(""), language_table(language, documents.judged_part)]
+        remarks = language_remarks(language, documents.judged_part)
+        parts += [*(_text(remark.en, style="dim") for remark in remarks), _text("")]
         parts += [
             _text(f"{clip(each['prompt'], 80)} → {clip(each['text'], 200)}", style="dim")
             for each in language["samples"][:_MOST_REASONS]
@@ -201,9 +204,9 @@ def result_table(target: str, evaluation: Mapping[str, Any]) -> Table:
 
 
 def language_table(language: Mapping[str, Any], part: str) -> Table:
-    """Return the metrics of a language model with their intervals, beside what counting tells."""
+    """Return the metrics of a language model with their intervals, beside those of a simple one."""
     baseline = language["baseline"]
-    names = [part_title(part).en, *(["n-grams"] if baseline else [])]
+    names = [part_title(part).en, *([baseline_title(baseline["name"]).en] if baseline else [])]
     table = _table(language["task"], *names)
     for name, ours in language["parts"][part]["metrics"].items():
         cells = [_figure(ours)]
@@ -219,20 +222,41 @@ def metrics_table(found: Mapping[str, Any]) -> Group:
 
     Args:
         found: {"data", "rows", "set_aside", "targets": as in evaluation.json}; of a language model
-            {"data", "rows", "kind", "metrics": name → value}.
+            {"data", "rows", "set_aside", "kind", "metrics": name → value}, or "tasks" as `evaluate_lm_eval`
+            returns them.
     """
     from rich.console import Group
 
+    if "tasks" in found:
+        return _benchmarks(found)
+    aside = f", {count(found['set_aside'])} set aside" if found.get("set_aside") else ""
     if "kind" in found:
         table = _table(found["kind"], "this model")
         for name, value in found["metrics"].items():
             table.add_row(_text(metric_title(name).en), _text(number(value)))
-        return Group(_text(f"{found['data']}: {count(found['rows'])} rows", style="bold"), table)
-    aside = f", {count(found['set_aside'])} set aside" if found.get("set_aside") else ""
+        return Group(_text(f"{found['data']}: {count(found['rows'])} rows{aside}", style="bold"), table)
     return Group(
         _text(f"{found['data']}: {count(found['rows'])} rows{aside}", style="bold"),
         *(result_table(name, evaluation) for name, evaluation in found["targets"].items()),
     )
+
+
+def _benchmarks(found: Mapping[str, Any]) -> Group:
+    """Return what tasks of lm-evaluation-harness found."""
+    from rich.console import Group
+
+    table = _table("task", "examples", "few-shot", "metric", "this model")
+    for name, task in found["tasks"].items():
+        known = [name, task["rows"], task["fewshot"]]
+        for metric, figure in task["metrics"].items():
+            cells = ("" if cell is None else str(cell) for cell in known)
+            table.add_row(*map(_text, cells), _text(metric), _figure(figure))
+            known = ["", "", ""]
+    lines: list[RenderableType] = [_text(f"lm-eval {found['harness']}", style="bold"), table]
+    if found["truncated"]:
+        said = f"Of {count(found['truncated'])} requests the beginning was left out: the model reads no more."
+        lines.append(_text(said, style="yellow"))
+    return Group(*lines)
 
 
 def runs_table(lines: Sequence[Mapping[str, Any]]) -> Table:
@@ -258,7 +282,7 @@ def comparison_table(found: Mapping[str, Any]) -> Group:
     Args:
         found: {"first", "second", "settings": [{"field", "first", "second"}], "targets": {target:
             {"metric", "metrics": [{"metric", "first", "second"}], "difference": {"value", "low", "high"}
-            or None, "why"}}}.
+            or None, "why"}}}; of language models also {"facts": [{"fact", "first", "second"}], "notes"}.
     """
     from rich.console import Group
 
@@ -278,7 +302,17 @@ def comparison_table(found: Mapping[str, Any]) -> Group:
             style = "bold" if line["metric"] == target["metric"] else ""
             table.add_row(_text(metric_title(line["metric"]).en), *map(_text, values), style=style)
         parts += [table, _difference(second, target)]
+    if found.get("facts"):
+        table = _table("what it took", first, second)
+        for line in found["facts"]:
+            table.add_row(*map(_text, (line["fact"], _amount(line["first"]), _amount(line["second"]))))
+        parts.append(table)
+    parts += [_text(note, style="dim") for note in found.get("notes", ())]
     return Group(*parts)
+
+
+def _amount(value: Any) -> str:
+    return "" if value is None else count(value) if isinstance(value, int) else number(value)
 
 
 def _difference(second: str, target: Mapping[str, Any]) -> Text:

@@ -32,6 +32,7 @@ _REASONS = {
     "page without main text": mark("a page without main text"),
     "page with another status than 200": mark("a page with another status than 200"),
     "page too large": mark("a page of more than 16 MB"),
+    "page that cannot be unpacked": mark("a page that cannot be unpacked"),
     "record of another kind": mark("a record that is no text"),
     "PDF without text": mark("a PDF without text"),
     "parts of long files": mark("parts that long files were cut into"),

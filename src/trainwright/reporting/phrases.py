@@ -245,6 +245,7 @@ PHRASES: tuple[str, ...] = (
         " within {minutes} minutes)"
     ),
     mark("training.budget: {epochs} epochs (enough for fine-tuning, within {minutes} minutes)"),
+    mark("The model has {layers} layers: what the budget and the training texts can teach"),
     mark("{longer} of {all} samples have more than {context} tokens: split"),
     mark("{longer} of {all} samples have more than {context} tokens: cut off there"),
     mark("{lost} of {all} samples are left out: nothing of what they teach lies within {context} tokens"),

@@ -24,6 +24,8 @@ _METRICS = {
     "top_5": mark("share among the five most probable"),
     "loss": mark("loss in nats"),
     "perplexity": mark("perplexity"),
+    "reward_accuracy": mark("reward accuracy"),
+    "reward_margin": mark("reward margin"),
     "bits_per_byte": mark("bits per byte"),
     "bits_per_character": mark("bits per character"),
     "accuracy_by_byte": mark("accuracy, for each byte of a choice"),
@@ -46,6 +48,8 @@ _BASELINES = {
     "logistic": mark("logistic regression"),
     "ridge": mark("ridge regression"),
     "boosting": mark("gradient-boosted trees"),
+    "ngrams": mark("n-grams"),
+    "start": mark("before training"),
 }
 
 _TASKS = {

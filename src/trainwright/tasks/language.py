@@ -70,12 +70,14 @@ class LanguageTask(ABC):
         spare: tokens at the end of a sample that begin no piece.
         causal: whether the model sees earlier tokens alone.
         unit: what the loss is a mean over: "token" or "pair".
+        measures: what is told of a part, each a mean over the same: the loss, and what else there is.
         writes: whether the model can be asked to go on with a text.
     """
 
     spare: ClassVar[int] = 1
     causal: ClassVar[bool] = True
     unit: ClassVar[str] = "token"
+    measures: ClassVar[tuple[str, ...]] = ("loss",)
     writes: ClassVar[bool] = True
 
     def __init__(self, tokens: Tokens, reading: Reading) -> None:
@@ -101,6 +103,14 @@ class LanguageTask(ABC):
     def batch(self, cutting: Cutting, rows: Array) -> Batch:
         """Return the tensors of some pieces, shortest first, on the CPU."""
 
+    def num_long(self, index: Array) -> int:
+        """Return how many of some samples have more tokens than are read of one."""
+        return int((self.tokens.lengths[index] > self.reading.context + self.spare).sum())
+
+    def states(self, model: Any, batch: Batch) -> Tensor:
+        """Return the states at which tokens are learned, [learned, width]."""
+        return states_of(model, batch)
+
     def count(self, batch: Batch) -> Tensor:
         """Return how many tokens of a batch are learned, [1]."""
         return (batch.targets[LABELS] >= 0).sum().to(torch.float32).unsqueeze(0)
@@ -108,13 +118,18 @@ class LanguageTask(ABC):
     def __call__(self, model: Any, batch: Batch) -> Loss:
         """Return sum and count of the loss in nats, [1]."""
         labels = batch.targets[LABELS]
-        states = states_of(model, batch)
+        states = self.states(model, batch)
         output = model.output()
         if output is None:
             total = F.cross_entropy(states.float(), labels, reduction="sum")
         else:
             total = chunked_cross_entropy(model.read_out(states), output[0], labels, bias=output[1])
         return Loss(total.unsqueeze(0), self.count(batch))
+
+    def measured(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the sum of each measure of a batch, [measures], and what it is a sum over, [1]."""
+        loss = self(model, batch)
+        return loss.sum, loss.count
 
 
 @dataclass(frozen=True)

@@ -33,7 +33,7 @@ from trainwright.tasks.language import (
     states_of,
 )
 
-OWNER, REFERENCE = "owner", "reference"
+SIZES, PLACES, REFERENCE = "sizes", "places", "reference"
 _NUMBERS = 1 << 24
 """Logits held at a time: 64 MB in float32."""
 
@@ -70,6 +70,7 @@ class PreferenceTask(LanguageTask):
     """The better answer becomes likelier than the worse one, beside what the reference thinks of both."""
 
     unit = "pair"
+    measures = ("loss", "reward_accuracy", "reward_margin")
 
     def __init__(self, tokens: Tokens, reading: Reading) -> None:
         super().__init__(tokens, reading)
@@ -79,6 +80,11 @@ class PreferenceTask(LanguageTask):
         """Return how many tokens of some rows are read."""
         lengths = self.tokens.lengths[parts] - self.spare
         return np.asarray(np.clip(lengths, 0, self.reading.context))
+
+    def num_long(self, index: Array) -> int:
+        """Return how many of some pairs have an answer of more tokens than are read of one."""
+        longest = np.maximum(self.tokens.lengths[index], self.tokens.lengths[index + 1])
+        return int((longest > self.reading.context + self.spare).sum())
 
     def batches(self, index: Array, *, budget: int, training: bool) -> PairBatches:
         """Return the batches of a part."""
@@ -97,11 +103,12 @@ class PreferenceTask(LanguageTask):
         at = pieces.positions()
         assert self.tokens.trained is not None
         where = np.flatnonzero(self.tokens.trained[at + 1])
-        owner = np.repeat(order, pieces.lengths)[where]
+        owner = np.repeat(np.arange(len(order)), pieces.lengths)[where]
         inputs = batch_inputs(self.tokens.ids[at], pieces.lengths) | {WHERE: torch.from_numpy(where)}
         targets = {
             LABELS: torch.from_numpy(self.tokens.ids[at + 1][where].astype(np.int64)),
-            OWNER: torch.from_numpy(owner),
+            SIZES: torch.from_numpy(np.bincount(owner, minlength=len(order))),
+            PLACES: torch.from_numpy(np.argsort(order)),
             REFERENCE: torch.from_numpy(self.reference[parts]),
         }
         return Batch(inputs, targets, rows)
@@ -128,8 +135,9 @@ class PreferenceTask(LanguageTask):
         """Return the log-probability of each answer, [2 · pairs]: better and worse in turn."""
         states = states_of(model, batch)
         chances = log_probabilities(model, states, batch.targets[LABELS])
-        empty = chances.new_zeros(len(batch.targets[REFERENCE]))
-        return empty.index_add(0, batch.targets[OWNER], chances)
+        # Segment by segment, in a fixed order, which adding by index has not on a GPU.
+        sums = torch.segment_reduce(chances, "sum", lengths=batch.targets[SIZES], unsafe=True)
+        return sums.index_select(0, batch.targets[PLACES])
 
     def margins(self, model: LanguageModel, batch: Batch) -> Tensor:
         """Return by how many nats more than the reference the model prefers the better answer, [pairs]."""
@@ -140,6 +148,14 @@ class PreferenceTask(LanguageTask):
         """Return sum and count of the loss, [1]."""
         margins = self.margins(model, batch)
         return Loss(-F.logsigmoid(self.reading.beta * margins).sum().unsqueeze(0), self.count(batch))
+
+    def measured(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the sums of loss, of pairs whose better answer has the higher reward, and of its lead, [3].
+
+        The reward of an answer is beta times what it has gained in log-probability since the reference.
+        """
+        leads = self.reading.beta * self.margins(model, batch)
+        return torch.stack([-F.logsigmoid(leads).sum(), (leads > 0).sum(), leads.sum()]), self.count(batch)
 
 
 def log_probabilities(model: LanguageModel, states: Tensor, labels: Tensor) -> Tensor:

@@ -44,7 +44,7 @@ def ask_recipe(
         data = str(data)
     if isinstance(data, list | tuple) and data and all(isinstance(one, str | Path) for one in data):
         data = [str(one) for one in data]
-    if recipe is None and isinstance(data, str) and data.lower().endswith((".yaml", ".yml")):
+    if recipe is None and is_recipe(data):
         data, recipe = None, data
     asked, base, positions = _start(recipe)
     frame = None
@@ -83,6 +83,11 @@ def ask_recipe(
     built = validate(asked, positions)
     check_words(built, positions, here=here)
     return built, frame, base
+
+
+def is_recipe(data: Any) -> bool:
+    """Return whether what stands in the place of data names a recipe."""
+    return isinstance(data, str) and data.lower().endswith((".yaml", ".yml"))
 
 
 def _start(

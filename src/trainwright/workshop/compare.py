@@ -14,6 +14,7 @@ from trainwright.evaluation.bootstrap import Bootstrap, bootstrap
 from trainwright.evaluation.metrics.base import METRICS
 from trainwright.evaluation.sample import Sample
 from trainwright.foundation.errors import UserError
+from trainwright.workshop.compare_language import compare_language
 from trainwright.workshop.run import Run
 
 
@@ -27,7 +28,8 @@ def compare(first: Run | str | Path, second: Run | str | Path) -> dict[str, Any]
     Returns:
         {"first", "second", "settings": [{"field", "first", "second"}], "targets": {target: {"metric",
         "metrics": [{"metric", "first", "second"}], "difference": {"value", "low", "high"} (second minus
-        first, positive is better) or None, "why": reason when there is none}}}.
+        first, positive is better) or None, "why": reason when there is none}}}; of language models also
+        {"facts": [{"fact", "first", "second"}], "notes"} (see `compare_language`).
 
     Raises:
         UserError: a folder is no judged run, or the runs share no target.
@@ -39,11 +41,14 @@ def compare(first: Run | str | Path, second: Run | str | Path) -> dict[str, Any]
                 "this run has not been judged yet", where=str(run.path), fix="let it finish first"
             )
     one, two = runs
+    found = {"first": str(one.path), "second": str(two.path), "settings": _settings(one, two)}
+    if one.recipe.task is not None and two.recipe.task is not None:
+        return found | compare_language(one, two)
     if one.recipe.task is not None or two.recipe.task is not None:
         raise UserError(
-            "runs of language models are not compared yet",
+            "a language model and a model of columns have nothing to be compared by",
             where=f"{one.path} and {two.path}",
-            fix="read their figures side by side in `trainwright runs`",
+            fix="compare runs of one kind",
         )
     judged = [run.evaluation["targets"] for run in runs]
     shared = [name for name in judged[0] if name in judged[1]]
@@ -53,12 +58,7 @@ def compare(first: Run | str | Path, second: Run | str | Path) -> dict[str, Any]
             where=f"{one.path} and {two.path}",
             fix="compare runs that predict the same column",
         )
-    return {
-        "first": str(one.path),
-        "second": str(two.path),
-        "settings": _settings(one, two),
-        "targets": {name: _target(name, one, two) for name in shared},
-    }
+    return found | {"targets": {name: _target(name, one, two) for name in shared}}
 
 
 def _settings(one: Run, two: Run) -> list[dict[str, Any]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,10 @@ import numpy as np
 
 from trainwright.data.encoded import TARGET
 from trainwright.evaluation.judge import judge
-from trainwright.foundation.errors import DataError
+from trainwright.foundation.errors import DataError, UserError
+from trainwright.workshop.evaluate_lm_eval import evaluate_lm_eval
 from trainwright.workshop.evaluate_text import evaluate_text
+from trainwright.workshop.generate import open_text_model
 from trainwright.workshop.judging import sample_of
 from trainwright.workshop.load import load
 from trainwright.workshop.model import Model, open_data
@@ -20,7 +23,15 @@ from trainwright.workshop.text_model import TextModel
 
 
 def evaluate(
-    model: Model | TextModel | Run | str | Path, data: Any, *, query: str | None = None
+    model: Model | TextModel | Run | str | Path,
+    data: Any = None,
+    *,
+    query: str | None = None,
+    lm_eval: str | Sequence[str] = (),
+    limit: int | None = None,
+    fewshot: int | None = None,
+    include_path: str | Path | None = None,
+    chat_template: bool = False,
 ) -> dict[str, Any]:
     """Judge a model on rows that it was not trained on; a language model as `evaluate_text` says.
 
@@ -28,6 +39,8 @@ def evaluate(
         model: a model, a run, or the folder of either.
         data: file, folder, glob, URL or frame with the input columns and the target.
         query: table or SELECT, where the data is a database.
+        lm_eval: instead of data, tasks of lm-evaluation-harness for a language model.
+        limit, fewshot, include_path, chat_template: how those are asked (see `evaluate_lm_eval`).
 
     Returns:
         {"data", "rows", "set_aside", "targets": {target: {"metric", "metrics": {metric: {"value", "low",
@@ -35,8 +48,33 @@ def evaluate(
 
     Raises:
         DataError: a column is missing, or no row has a target.
+        UserError: there is nothing to judge on, or more than one thing.
     """
+    if (data is None) != bool(lm_eval):
+        what = "a model is judged on data or on tasks of lm-eval, and both are given"
+        raise UserError(
+            what if lm_eval else "there is nothing to judge the model on",
+            fix="give data, or tasks of lm-eval",
+        )
+    asked = {
+        "limit": limit,
+        "fewshot": fewshot,
+        "include_path": include_path,
+        "chat_template": chat_template or None,
+    }
+    moot = next((name for name, value in asked.items() if value is not None), None)
+    if moot and not lm_eval:
+        raise UserError(f"{moot} is for tasks of lm-eval, and has no effect on data", fix="leave it out")
     opened = load(model)
+    if lm_eval:
+        return evaluate_lm_eval(
+            open_text_model(opened),
+            lm_eval,
+            limit=limit,
+            fewshot=fewshot,
+            include_path=include_path,
+            chat_template=chat_template,
+        )
     if isinstance(opened, TextModel):
         return evaluate_text(opened, data, query=query)
     loaded = load_model(opened)

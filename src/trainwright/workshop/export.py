@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,8 @@ def export(model: Any, output: str | Path, *, to: str = "hf", merge: bool = Fals
             network.save_adapter(scratch)
         else:
             if isinstance(network, Sliver):
-                theirs = network.merged()
+                # Merging spoils a model: the caller's stays as it is.
+                theirs = (network if isinstance(model, str | Path) else deepcopy(network)).merged()
             elif isinstance(network, Pretrained):
                 theirs = network.model
             else:
@@ -67,6 +69,9 @@ def export(model: Any, output: str | Path, *, to: str = "hf", merge: bool = Fals
                 theirs = to_transformers(
                     network, context=found.recipe.language.context or 1024, special=special
                 )
+            if network.causal:
+                end = found.tokenizer.end
+                theirs.generation_config.eos_token_id = [end, *sorted(found.tokenizer.stops - {end})]
             theirs.save_pretrained(scratch)
-        found.tokenizer.save(scratch)
+        found.save_tokenizer(scratch)
     return place

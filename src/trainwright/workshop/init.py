@@ -12,21 +12,25 @@ from trainwright.foundation.errors import UserError
 from trainwright.foundation.paths import write_atomic
 from trainwright.recipe.recipe import FeatureSettings, Recipe
 from trainwright.recipe.writer import commented_recipe
-from trainwright.workshop.ask import ask_recipe
+from trainwright.workshop.ask import ask_recipe, is_recipe
+from trainwright.workshop.init_language import fill_language, told_task
 
 
 def init(
     data: Any,
     *,
-    target: str | Sequence[str],
+    target: str | Sequence[str] = (),
+    task: str | None = None,
     output: str | Path | None = "recipe.yaml",
     force: bool = False,
 ) -> str:
-    """Look at data and write a recipe for it, every column's type beside the reason for it.
+    """Look at data and write a recipe for it: every column's type, or the format of texts, with the reason.
 
     Args:
         data: file, folder, glob or URL.
         target: column to predict, or several.
+        task: instead, what a language model shall learn (see `train`); without either, what the data is
+            made for: texts, conversations, pairs or preferences.
         output: file to write; None writes nothing.
         force: replace a file that is there.
 
@@ -36,13 +40,28 @@ def init(
     Raises:
         UserError: the file is there, or the data cannot be read.
     """
-    from trainwright.data.open import open_table
-
     if output is not None and Path(output).exists() and not force:
         raise UserError(
             "this file is there already", where=str(output), fix="name another with -o, or add --force"
         )
-    recipe, _, base = ask_recipe(data, target=target)
+    data = str(data) if isinstance(data, Path) else data
+    if not target and task is None and isinstance(data, str | list | tuple) and not is_recipe(data):
+        task = told_task(data)
+    recipe, _, base = ask_recipe(data, target=target or None, task=task)
+    filled, comments = _filled_table(recipe, base) if recipe.task is None else fill_language(recipe, base)
+    data_shown = redacted_settings(filled.data)
+    if data_shown != filled.data:
+        comments["data", "path"] = f"Its password is left out: {LEFT_OUT} stands in its place."
+    text = commented_recipe(filled.model_copy(update={"data": data_shown}), comments)
+    if output is not None:
+        write_atomic(Path(output), text)
+    return text
+
+
+def _filled_table(recipe: Recipe, base: Path | None) -> tuple[Recipe, dict[tuple[str, ...], str]]:
+    """Return a recipe with the type of every column, and why each has it."""
+    from trainwright.data.open import open_table
+
     schema = infer_schema(
         open_table(recipe.data, base=base),
         inputs=recipe.inputs,
@@ -64,11 +83,4 @@ def init(
         comments["inputs" if column.role == "input" else "targets", column.name] = column.reason + others
     if left_out:
         comments["inputs",] = "Left out: " + "; ".join(left_out)
-    data_shown = redacted_settings(recipe.data)
-    if data_shown != recipe.data:
-        comments["data", "path"] = f"Its password is left out: {LEFT_OUT} stands in its place."
-    filled: Recipe = recipe.model_copy(update={"data": data_shown, "inputs": inputs, "targets": targets})
-    text = commented_recipe(filled, comments)
-    if output is not None:
-        write_atomic(Path(output), text)
-    return text
+    return recipe.model_copy(update={"inputs": inputs, "targets": targets}), comments

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Literal
 
+from trainwright.foundation.devices import num_cpus
 from trainwright.recipe.budget import Budget
 from trainwright.recipe.recipe import Recipe
 from trainwright.workshop.choices import DEFAULT_SECONDS, RATE_FACTORS, Choices
@@ -14,17 +16,25 @@ if TYPE_CHECKING:
 
     from trainwright.models.language.base import LanguageModel
 
-_CONTEXTS = {"tiny": 256, "small": 256, "base": 1024, "large": 2048}
+_CONTEXTS = ((16, 2048), (8, 1024), (0, 256))
+"""Layers more than these → tokens of a training sample."""
 _FINE_TUNED_CONTEXT = 1024
 _TOKENS_A_PARAMETER = 20
 """What a model from random weights is given (Hoffmann et al. 2022, 'Chinchilla')."""
 _MOST_EPOCHS = 20
+_DEPTHS = range(2, 25)
+_TAUGHT = 10
+"""Tokens a parameter for which there must be time: half of the best, as a larger model loses little by it."""
+_KNOWN = 4
+"""Parameters for each token of the data: beyond that a model learns texts by heart."""
+_FLOPS = {"cpu": 14e9, "mps": 2e12, "cuda": 1e14}
+"""Operations a second that training gets out of a core, or of a GPU: roughly, as a depth needs no more."""
 _FINE_TUNED_EPOCHS = 3
 _EVALUATIONS, _EVALUATION_SHARE = 20, 0.1
 VALIDATION_TOKENS = 1 << 14
 """Tokens of validation that are read at each evaluation in training; the end of a run reads all."""
 _PATIENCE = 5
-_BATCH_TOKENS = {"cpu": 1_024, "cuda": 65_536, "mps": 16_384}
+_BATCH_TOKENS = {"cpu": 2_048, "cuda": 65_536, "mps": 16_384}
 _FINE_TUNED_TOKENS = {"cpu": 512, "cuda": 16_384, "mps": 2_048}
 
 SLIVER_RATES = {
@@ -39,21 +49,60 @@ SLIVER_RATES = {
 """Peak learning rates: few parameters take larger steps than a whole model, as their authors found."""
 
 
-def context_of(recipe: Recipe, known: int | None) -> int:
-    """Return the most tokens of a training sample.
+def depth_for(
+    recipe: Recipe,
+    parameters: Callable[[int], int | None],
+    *,
+    tokens: int,
+    batch_tokens: int,
+    device: torch.device,
+    devices: int = 1,
+) -> int:
+    """Return the layers of the largest model that budget and data can teach.
 
     Args:
         recipe: what was asked for.
-        known: most tokens that a checkpoint reads.
+        parameters: layers → parameters; None where other options do not fit so many.
+        tokens: of the training data.
+        batch_tokens: tokens of a micro-batch.
+        device: what trains it.
+        devices: how many of them.
     """
+    budget = recipe.training.budget or Budget(DEFAULT_SECONDS, "seconds")
+    rate = _FLOPS.get(device.type, _FLOPS["cuda"]) * (num_cpus() if device.type == "cpu" else devices)
+    step = batch_tokens * recipe.training.accumulation * devices
+
+    def seen(number: int) -> float:
+        """Return how many tokens a model of so many parameters is shown."""
+        return {
+            "seconds": budget.amount * rate / (6 * number),
+            "tokens": budget.amount,
+            "steps": budget.amount * step,
+            "epochs": budget.amount * tokens,
+        }[budget.unit]
+
+    fitting: int | None = None
+    for depth in _DEPTHS:
+        number = parameters(depth)
+        if number is None:
+            continue
+        if fitting is not None and (_TAUGHT * number > seen(number) or number > _KNOWN * tokens):
+            break
+        fitting = depth
+    return fitting or _DEPTHS[0]
+
+
+def context_of(recipe: Recipe, network: LanguageModel) -> int:
+    """Return the most tokens of a training sample."""
     if recipe.language.context is not None:
         return recipe.language.context
     if recipe.model.checkpoint is not None:
-        return min(_FINE_TUNED_CONTEXT, known or _FINE_TUNED_CONTEXT)
-    return _CONTEXTS[recipe.model.size]
+        return min(_FINE_TUNED_CONTEXT, network.context or network.trained_context or _FINE_TUNED_CONTEXT)
+    layers, _ = network.shape
+    return next(context for above, context in _CONTEXTS if layers > above)
 
 
-def batch_tokens_of(recipe: Recipe, device: torch.device, *, context: int) -> int:
+def batch_tokens_of(recipe: Recipe, device: torch.device) -> int:
     """Return the tokens of a micro-batch."""
     if recipe.training.batch_tokens is not None:
         return recipe.training.batch_tokens

@@ -8,47 +8,45 @@ import numpy as np
 
 from trainwright.data.encoded import Array
 from trainwright.data.splits.parts import PARTS
-from trainwright.data.token_batches import Long
 from trainwright.data.token_store import Tokens
 from trainwright.foundation.errors import DataError, RecipeError
 
 if TYPE_CHECKING:
+    from trainwright.tasks.language import LanguageTask
     from trainwright.workshop.language_data import LanguageData
 
 _AT_ONCE = 1 << 22
 """Tokens that are looked at at a time."""
 
 
-def fit_to_context(data: LanguageData, context: int, long: Long) -> None:
+def fit_to_context(data: LanguageData, task: LanguageTask) -> None:
     """Take out samples of which the context leaves nothing to learn, and note what becomes of long ones.
 
     Args:
         data: its indices and notes are changed.
-        context: most tokens that the model reads of a sample.
-        long: whether longer samples are split or cut off.
+        task: says how many tokens are read of a sample, and whether longer ones are split or cut off.
 
     Raises:
         DataError: nothing is left, or the model would never learn to stop.
         RecipeError: answers are to be compared piece by piece.
     """
-    task, tokens = data.recipe.task, data.tokens
-    if task == "preference" and long == "split":
+    tokens, context, long = data.tokens, task.reading.context, task.reading.long
+    if data.recipe.task == "preference" and long == "split":
         raise RecipeError(
             "two answers can only be compared whole",
             where="language.long",
             fix="leave it out: longer conversations are cut off",
         )
-    # The last token of a row is told, not read, unless the model is masked.
-    longer = tokens.lengths > context + (task != "masked-lm")
     samples = np.concatenate([data.indices[part] for part in PARTS])
-    whole = [samples + number for number in range(data.parts_each)]
-    num_longer = int(np.any([longer[rows] for rows in whole], axis=0).sum())
+    num_longer = task.num_long(samples)
     if not num_longer:
         return
     what = "split" if long == "split" else "cut off there"
     data.notes.append(f"{num_longer:,} of {len(samples):,} samples have more than {context} tokens: {what}.")
-    if long == "split" or tokens.trained is None:
+    if long == "split" or tokens.trained is None or data.encodes:  # a decoder begins each target anew
         return
+    longer = tokens.lengths > context + task.spare
+    whole = [samples + number for number in range(data.parts_each)]
     learned, ended = _left(tokens, np.flatnonzero(longer), context, sorted(data.tokenizer.stops))
     left = np.all([learned[rows] for rows in whole], axis=0)
     if data.parts_each == 2:

@@ -28,6 +28,7 @@ from trainwright.foundation.leases import use
 from trainwright.foundation.locks import locked
 from trainwright.foundation.paths import cache_folder, whole_folder
 from trainwright.recipe.recipe import Recipe
+from trainwright.workshop.language_network import objective_of
 from trainwright.workshop.language_source import as_text
 from trainwright.workshop.language_split import FEW, Sharing, share_samples
 
@@ -58,6 +59,7 @@ class LanguageData:
         shared_out: how samples were shared out (see `Sharing`).
         seconds: step → time it took.
         cached: the tokens came from an earlier run.
+        encodes: whether an encoder reads the sources.
     """
 
     recipe: Recipe
@@ -73,6 +75,7 @@ class LanguageData:
     shared_out: str = "random"
     seconds: dict[str, float] = field(default_factory=dict)
     cached: bool = False
+    encodes: bool = False
 
     @property
     def parts_each(self) -> int:
@@ -86,6 +89,7 @@ def prepare_language(
     *,
     base: Path | None = None,
     checkpoint: LanguageTokenizer | None = None,
+    encodes: bool = False,
 ) -> LanguageData:
     """Open the data of a recipe and make it tokens.
 
@@ -94,6 +98,7 @@ def prepare_language(
         source: a frame in memory, instead of `recipe.data`.
         base: folder that relative paths of the recipe start from.
         checkpoint: the tokenizer of the model that is fine-tuned.
+        encodes: whether that model has an encoder, which reads the sources.
 
     Raises:
         DataError: nothing can be learned from this data, and why.
@@ -112,7 +117,8 @@ def prepare_language(
     made, tokenizer = _tokenizer(recipe, checkpoint, table, form, names, sharing)
     seconds["tokenizer"] = time.monotonic() - began
     began = time.monotonic()
-    tokens, cached = _tokens(task, table, word, form, names, sharing, tokenizer)
+    objective = objective_of(task, encodes=encodes)
+    tokens, cached = _tokens(objective, table, word, form, names, sharing, tokenizer)
     seconds["tokenise"] = time.monotonic() - began
     quarantined = [*table.quarantined, *_set_aside(table, tokens.broken)]
     _check_quarantine(quarantined, table, recipe.data.quarantine_limit)
@@ -140,6 +146,7 @@ def prepare_language(
         shared_out=sharing.method,
         seconds=seconds,
         cached=cached,
+        encodes=encodes,
     )
 
 
@@ -178,14 +185,6 @@ def _tokenizer(
     """Return whether the tokenizer was made for this data, and the tokenizer."""
     settings, masked = recipe.language, recipe.task == "masked-lm"
     template = _template(settings.template)
-    if settings.vocabulary is not None and (
-        checkpoint is not None or settings.tokenizer not in {"auto", *KINDS}
-    ):
-        raise RecipeError(
-            "language.vocabulary has no effect: the tokenizer is a checkpoint's, which has its own",
-            where="language.vocabulary",
-            fix="leave it out",
-        )
     if settings.tokenizer not in {"auto", *KINDS}:
         from trainwright.features.language.checkpoint import load_language_tokenizer
 

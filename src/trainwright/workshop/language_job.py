@@ -12,7 +12,7 @@ import numpy as np
 
 from trainwright.data.batch_plan import BatchPlan
 from trainwright.data.splits.parts import PARTS
-from trainwright.foundation.devices import choose_device
+from trainwright.foundation.devices import autocast, choose_device
 from trainwright.foundation.errors import DataError, RecipeError
 from trainwright.foundation.random import stream_seed
 from trainwright.foundation.ranks import ALONE, Ranks
@@ -24,20 +24,25 @@ from trainwright.workshop.language_choices import (
     batch_tokens_of,
     choose_language,
     context_of,
+    depth_for,
     evaluate_every,
 )
 from trainwright.workshop.language_context import fit_to_context
 from trainwright.workshop.language_data import LanguageData, describe_language, prepare_language
 from trainwright.workshop.language_network import (
     build_network,
+    count_parameters,
     family_of,
+    kind_of,
     language_groups,
     load_pretrained,
+    objective_of,
 )
 from trainwright.workshop.start import write_start
 from trainwright.workshop.text_model import TextModel
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
     from trainwright.features.language.tokenizer import LanguageTokenizer
@@ -156,7 +161,7 @@ class LanguageJob(Job):
     def _judge(self, events: Events, ranks: Ranks) -> Callable[[nn.Module], Judgement]:
         """Return what judges the model on validation, and lets it write."""
         from trainwright.training.loop import Judgement
-        from trainwright.workshop.language_judging import figures, loss_of
+        from trainwright.workshop.language_judging import figures, measured
 
         assert self.recipe.training.batch_tokens is not None
         batches = self.task.batches(
@@ -173,13 +178,13 @@ class LanguageJob(Job):
 
         def judge(network: nn.Module) -> Judgement:
             shares = [ranks.share(part) for part in parts]
-            total, count = loss_of(self.task, network, batches, shares, self.device, ranks)
-            loss = float(total.sum() / max(count.sum(), 1))
+            sums, counts = measured(self.task, network, batches, shares, self.device, ranks)
+            means = (sums.sum(axis=1) / max(counts.sum(), 1)).tolist()
             if ranks.is_first and not self.sharded:
                 said = self.samples(network)
                 if said:
                     events("samples", samples=said)
-            return Judgement(-loss, loss, figures(self.task, loss))
+            return Judgement(-means[0], means[0], figures(self.task, means))
 
         return judge
 
@@ -190,7 +195,9 @@ class LanguageJob(Job):
             return []
         model = TextModel(self.recipe, self.data.tokenizer, network)
         words: dict[str, Any] = {"max_tokens": settings.sample_tokens, "temperature": 0.8, "top_p": 0.95}
-        asked: Sequence[Any] = settings.prompts or prompts_of(self.data, _PROMPTS)
+        asked: Sequence[Any] = settings.prompts or prompts_of(
+            self.data, _PROMPTS, most=self.recipe.language.context if self.data.encodes else None
+        )
         if self.recipe.task in {"chat", "preference"}:
             asked = [[{"role": "user", "content": one}] if isinstance(one, str) else one for one in asked]
         return [
@@ -202,12 +209,21 @@ class LanguageJob(Job):
         ]
 
 
-def prompts_of(data: LanguageData, number: int) -> list[Any]:
-    """Return beginnings of validation samples; of conversations all up to the first answer, as messages."""
-    from trainwright.features.language.formats import FORMATS
-    from trainwright.features.language.samples import read_samples
+def prompts_of(data: LanguageData, number: int, *, most: int | None = None) -> list[Any]:
+    """Return beginnings of validation samples; of conversations all up to the first answer, as messages.
 
-    index = data.indices["validation"][:number]
+    Args:
+        data: prepared.
+        number: of them.
+        most: tokens of a sample; longer ones are left out.
+    """
+    from trainwright.features.language.formats import FORMATS
+    from trainwright.features.language.samples import read_samples, source_of
+
+    index = data.indices["validation"]
+    if most is not None:
+        index = index[data.tokens.lengths[index] <= most]
+    index = index[:number]
     if data.recipe.task == "causal-lm":
         tokens = data.tokens
         found = []
@@ -220,7 +236,7 @@ def prompts_of(data: LanguageData, number: int) -> list[Any]:
     frame = data.table.take(rows, sorted(set(data.names.values())))
     samples, _, _ = read_samples(frame, FORMATS[data.form], data.names, 0)
     if data.recipe.task == "sequence-to-sequence":
-        return [sample.text or sample.turns[-2].text for sample in samples]
+        return [source_of(sample) for sample in samples]
     messages = []
     for sample in samples:
         until = next(
@@ -239,31 +255,43 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
 
     assert recipe.task is not None
     family = family_of(recipe)
-    torch.manual_seed(stream_seed(recipe.seed, "model"))
+    device = choose_device(recipe.training.device)
+    tokens_a_batch = batch_tokens_of(recipe, device)
     if family == "pretrained":
         from trainwright.features.language.checkpoint import load_language_tokenizer
 
         assert recipe.model.checkpoint is not None
+        encodes = kind_of(recipe) == "sequence-to-sequence"
         tokenizer = load_language_tokenizer(recipe.model.checkpoint)
-        data = prepare_language(recipe, frame, base=base, checkpoint=tokenizer)
+        data = prepare_language(recipe, frame, base=base, checkpoint=tokenizer, encodes=encodes)
     else:
         data = prepare_language(recipe, frame, base=base)
+    depth, options = None, recipe.model.options
+    if family != "pretrained" and recipe.model.size is None and not {"depth", "width"} & {*options}:
+        depth = ranks.from_first(_depth(recipe, data, tokens_a_batch, device, ranks))
+        sized = recipe.model.model_copy(update={"options": {**options, "depth": depth}})
+        recipe = recipe.model_copy(update={"model": sized})
+    torch.manual_seed(stream_seed(recipe.seed, "model"))
     network = _fresh(recipe, data.tokenizer.vocabulary)
     _check_vocabulary(recipe, data, network)
-    device = choose_device(recipe.training.device)
-    context = context_of(recipe, network.context)
+    context = context_of(recipe, network)
     if network.context is not None and context > network.context:
         raise RecipeError(
             f"the model reads at most {network.context} tokens, and the context is {context}",
             where="language.context",
             fix=f"set it to {network.context} or less",
         )
-    tokens_a_batch = batch_tokens_of(recipe, device, context=context)
     chat = recipe.task not in {"causal-lm", "masked-lm"}
     asked_long = recipe.language.long
     long: Literal["split", "truncate"] = (
         ("truncate" if chat else "split") if asked_long == "auto" else asked_long
     )
+    if network.encodes and long == "split":
+        raise RecipeError(
+            "a source and its target are not split",
+            where="language.long",
+            fix="set it to truncate, or leave it out",
+        )
     language = data.recipe.language.model_copy(update={"context": context, "long": long})
     sharding, why = ranks.from_first(sharding_choice(recipe.training, network, device, ranks))
     if sharding == "on":
@@ -273,11 +301,16 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     else:
         network.to(device)
     training = recipe.training.model_copy(update={"batch_tokens": tokens_a_batch, "sharding": sharding})
-    resolved = data.recipe.model_copy(update={"language": language, "training": training})
-    task = LANGUAGE_TASKS[recipe.task](data.tokens, reading_of(resolved, data.tokenizer))
-    fit_to_context(data, context, long)
-    asked = [data.indices[part] for part in PARTS]
-    task.prepare(network, np.concatenate(asked), budget=tokens_a_batch)
+    resolved = data.recipe.model_copy(
+        update={"model": recipe.model, "language": language, "training": training}
+    )
+    assert recipe.task is not None
+    objective = objective_of(recipe.task, encodes=network.encodes)
+    task = LANGUAGE_TASKS[objective](data.tokens, reading_of(resolved, data.tokenizer))
+    if depth is not None:
+        data.notes.append(f"The model has {depth} layers: what the budget and the training texts can teach.")
+    fit_to_context(data, task)
+    _check_prompts(recipe, data, network)
     batches = task.batches(data.indices["training"], budget=tokens_a_batch, training=True)
     plan = batches.plan(0)
     if not len(plan):
@@ -289,6 +322,10 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     choices = choose_language(
         resolved, network, tokens=tokens, steps_per_epoch=steps_per_epoch, precision=_precision(device)
     )
+    # What the model thinks before its first step is compared with what it thinks in training: as precisely.
+    with autocast(device, choices.training.precision):
+        asked = np.concatenate([data.indices[part] for part in PARTS])
+        task.prepare(network, asked, budget=tokens_a_batch)
     reasons = dict(choices.reasons)
     if recipe.training.batch_tokens is None:
         reasons["batch_tokens"] = (
@@ -316,6 +353,23 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     every = evaluate_every(job.choices.steps, steps_per_epoch, tokens_a_step=tokens_a_step)
     job.choices = replace(job.choices, evaluate_every=every)
     return job
+
+
+def _training_tokens(data: LanguageData) -> int:
+    index = data.indices["training"]
+    return int(sum(data.tokens.lengths[index + part].sum() for part in range(data.parts_each)))
+
+
+def _depth(recipe: Recipe, data: LanguageData, batch_tokens: int, device: torch.device, ranks: Ranks) -> int:
+    """Return the layers of a model whose size the recipe leaves open."""
+    return depth_for(
+        recipe,
+        lambda depth: count_parameters(recipe, data.tokenizer.vocabulary, depth=depth),
+        tokens=_training_tokens(data),
+        batch_tokens=batch_tokens,
+        device=device,
+        devices=ranks.size,
+    )
 
 
 def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:
@@ -355,6 +409,23 @@ def _check_vocabulary(recipe: Recipe, data: LanguageData, network: LanguageModel
         )
 
 
+def _check_prompts(recipe: Recipe, data: LanguageData, network: LanguageModel) -> None:
+    """Refuse prompts that an encoder cannot read now, and not at the first evaluation."""
+    from trainwright.features.language.pairs import PairFrames
+
+    if not network.encodes or network.context is None:
+        return
+    frames = PairFrames.of(data.tokenizer, encodes=True)
+    for ids in data.tokenizer.encode(recipe.evaluation.prompts):
+        if len(frames.source(ids)) > network.context:
+            raise RecipeError(
+                f"a prompt has {len(frames.source(ids)):,} tokens, and the model reads at most "
+                f"{network.context:,}",
+                where="evaluation.prompts",
+                fix="shorten it",
+            )
+
+
 def _precision(device: Any) -> tuple[Literal["float32", "bfloat16"], str]:
     from trainwright.foundation.bfloat16 import WORTH_IT, cpu_gain
 
@@ -378,7 +449,8 @@ def cost_of(network: LanguageModel, *, tokens_a_step: float, context: int) -> di
     num_learned = sum(p.numel() for p in learned)
     layers, width = network.shape
     # Kaplan et al. 2020: twice forward and four times back for each weight; attention beside it.
-    a_token = 6 * total + 12 * layers * width * context
+    # Of an encoder and a decoder a token goes through one.
+    a_token = (3 if network.encodes else 6) * total + 12 * layers * width * context
     weights = sum(p.numel() * p.element_size() for p in network.parameters())
     # Gradient and the two moments of Adam; the activations of a step, about 20 numbers of width a layer.
     state = 3 * 4 * num_learned

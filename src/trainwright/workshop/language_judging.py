@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+import operator
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
 
 from trainwright.data.encoded import Array
+from trainwright.evaluation.bootstrap import wilson
 from trainwright.evaluation.ngrams import NGrams
 from trainwright.foundation.devices import peak_memory_mb
 from trainwright.foundation.paths import whole_folder, write_json
@@ -33,21 +36,33 @@ _MOST_TOKENS = 1 << 21
 _ORDERS = 4
 _COUNTED_TOKENS = 1 << 22
 """Training tokens that n-grams are counted in."""
-_HEADLINES = ("bits_per_byte", "perplexity", "loss")
+_HEADLINES = ("reward_accuracy", "bits_per_byte", "perplexity", "loss")
 """What names how good a model is: the first of these that there is."""
+_MEASURES = {
+    "loss": ("loss in nats", False),
+    "reward_accuracy": ("reward accuracy", True),
+    "reward_margin": ("reward margin", True),
+}
+"""Measure → what it is called, and whether more is better."""
 _LEAST_BATCHES, _WANTED_BATCHES = 8, 40
 
 Sums = npt.NDArray[np.float64]
 
 
-def figures(task: LanguageTask, loss: float) -> dict[str, float]:
-    """Return the metrics that follow from a mean loss in nats."""
-    if task.unit != "token":
-        return {}
-    return {"perplexity": math.exp(min(loss, 700))}
+def figures(task: LanguageTask, means: Sequence[float]) -> dict[str, float]:
+    """Return the metrics beside the loss.
+
+    Args:
+        task: what is learned.
+        means: of its measures; the first is the loss in nats.
+    """
+    found = dict(zip(task.measures[1:], means[1:], strict=True))
+    if task.unit == "token":
+        found["perplexity"] = math.exp(min(means[0], 700))
+    return found
 
 
-def loss_of(
+def measured(
     task: LanguageTask,
     network: nn.Module,
     batches: LanguageBatches,
@@ -55,7 +70,9 @@ def loss_of(
     device: torch.device,
     ranks: Ranks = ALONE,
 ) -> tuple[Sums, Sums]:
-    """Return sum and count of the loss of each batch, [batches]; logits are never held.
+    """Return the sums of the task's measures, [measures, batches], and their counts, [batches].
+
+    Logits are never held.
 
     Args:
         task: what is learned.
@@ -67,15 +84,14 @@ def loss_of(
     """
     import torch
 
-    sums = torch.zeros(2, len(shares), device=device)
+    sums = torch.zeros(len(task.measures) + 1, len(shares), device=device)
     with torch.no_grad():
         for number, rows in enumerate(shares):
             if len(rows):
-                loss = task(network, batches.batch(rows).to(device))
-                sums[0, number], sums[1, number] = loss.sum[0], loss.count[0]
+                sums[:-1, number], sums[-1:, number] = task.measured(network, batches.batch(rows).to(device))
     ranks.add_up(sums)
     found = sums.double().cpu().numpy()
-    return found[0], found[1]
+    return found[:-1], found[-1]
 
 
 def judge_language(job: LanguageJob, began: float) -> None:
@@ -92,8 +108,9 @@ def judge_language(job: LanguageJob, began: float) -> None:
     part = "test" if len(data.indices["test"]) else "validation"
     parts = {name: _judged(job, network, name) for name in dict.fromkeys((part, "validation"))}
     baseline = None
-    if job.recipe.evaluation.baselines and data.recipe.task == "causal-lm":
-        baseline = _counted(job, part)
+    simple = _BASELINES.get(str(data.recipe.task))
+    if job.recipe.evaluation.baselines and simple is not None:
+        baseline = simple(job, part)
     samples = job.samples(network)
     data.seconds["judge"] = time.monotonic() - tick
     timings = {name: round(value, 3) for name, value in data.seconds.items()}
@@ -123,17 +140,18 @@ def judge_language(job: LanguageJob, began: float) -> None:
 
 
 def _verdict(metrics: Mapping[str, Any], baseline: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return the metric that names how good a model is, and what it is beside counting."""
+    """Return the metric that names how good a model is, and what it is beside the simple one."""
     metric = next(name for name in _HEADLINES if name in metrics)
     figure = metrics[metric]
-    counted = None if baseline is None else baseline["metrics"].get(metric)
-    highest = figure["value"] if figure["high"] is None else figure["high"]
-    if counted is None:
+    simple = None if baseline is None else baseline["metrics"].get(metric)
+    sign, end = (1, "low") if figure["greater_is_better"] else (-1, "high")
+    least = figure["value"] if figure[end] is None else figure[end]
+    if simple is None:
         outcome = "no baseline"
-    elif highest < counted:
+    elif sign * (least - simple) > 0:
         outcome = "better"
     else:
-        outcome = "worse" if figure["value"] > counted else "as good"
+        outcome = "worse" if sign * (figure["value"] - simple) < 0 else "as good"
     return {"metric": metric, "verdict": {"outcome": outcome}}
 
 
@@ -142,8 +160,9 @@ def _judged(job: LanguageJob, network: nn.Module, part: str) -> dict[str, Any]:
     assert job.recipe.training.batch_tokens is not None
     index = job.data.indices[part]
     tokens = int(job.data.tokens.lengths[index].sum())
-    # Batches small enough that there are some to resample.
-    budget = min(job.recipe.training.batch_tokens, max(job.task.reading.context, tokens // _WANTED_BATCHES))
+    # Batches small enough that there are some to resample; a pair is in one batch, however long it is.
+    least = job.task.reading.context if job.task.unit == "token" else 1
+    budget = min(job.recipe.training.batch_tokens, max(least, tokens // _WANTED_BATCHES))
     batches = job.task.batches(index, budget=budget, training=False)
     plan = batches.plan(0)
     shares, read = [], 0
@@ -153,18 +172,20 @@ def _judged(job: LanguageJob, network: nn.Module, part: str) -> dict[str, Any]:
         if read >= _MOST_TOKENS:
             break
     whole = len(shares) == len(plan)
-    sums, counts = loss_of(job.task, network, batches, shares, job.device)
+    sums, counts = measured(job.task, network, batches, shares, job.device)
     split = job.task.reading.long == "split"
-    scales = _scales(job.data, part, sums, counts) if whole and split else {}
+    scales = _scales(job.data, part, counts) if whole and split else {}
     return {
-        "tokens": int(counts.sum()),
+        f"{job.task.unit}s": int(counts.sum()),
         "batches": len(shares),
         "whole": whole,
+        "read": read,
+        "of": tokens,
         "metrics": _metrics(job, sums, counts, scales),
     }
 
 
-def _scales(data: LanguageData, part: str, sums: Sums, counts: Sums) -> dict[str, float]:
+def _scales(data: LanguageData, part: str, counts: Sums) -> dict[str, float]:
     """Return tokens for each byte and character of a part: what turns nats a token into bits of text."""
     if data.recipe.task != "causal-lm":
         return {}
@@ -177,60 +198,94 @@ def _scales(data: LanguageData, part: str, sums: Sums, counts: Sums) -> dict[str
 
 
 def _metrics(job: LanguageJob, sums: Sums, counts: Sums, scales: Mapping[str, float]) -> dict[str, Any]:
-    """Return loss, perplexity and bits, each {"value", "low", "high"} by resampling batches."""
-    settings = job.recipe.evaluation
-    loss = sums.sum() / max(counts.sum(), 1)
-    low = high = None
-    if settings.bootstrap and len(sums) >= _LEAST_BATCHES:
+    """Return measures, perplexity and bits: {"title", "value", "low", "high", "greater_is_better"} each."""
+    settings, total = job.recipe.evaluation, counts.sum()
+    means = sums.sum(axis=1) / max(total, 1)
+    ends: npt.NDArray[np.float64] | None = None
+    if settings.bootstrap and len(counts) >= _LEAST_BATCHES:
         random = numpy_stream(job.recipe.seed, "bootstrap")
-        drawn = random.integers(len(sums), size=(settings.bootstrap, len(sums)))
-        losses = sums[drawn].sum(axis=1) / np.maximum(counts[drawn].sum(axis=1), 1)
+        drawn = random.integers(len(counts), size=(settings.bootstrap, len(counts)))
+        draws = sums[:, drawn].sum(axis=2) / np.maximum(counts[drawn].sum(axis=1), 1)
         tail = (1 - settings.confidence) / 2
-        low, high = np.quantile(losses, [tail, 1 - tail]).tolist()
+        ends = np.quantile(draws, [tail, 1 - tail], axis=1).T  # [measures, 2]
 
-    def figure(title: str, turn: Any) -> dict[str, Any]:
-        return {
-            "title": title,
-            "value": turn(loss),
-            "low": None if low is None else turn(low),
-            "high": None if high is None else turn(high),
-        }
+    def figure(
+        title: str, turn: Callable[[float], float] = float, *, number: int = 0, greater: bool = False
+    ) -> dict[str, Any]:
+        low, high = (None, None) if ends is None else map(turn, ends[number].tolist())
+        value = turn(float(means[number]))
+        return {"title": title, "value": value, "low": low, "high": high, "greater_is_better": greater}
 
-    found = {"loss": figure("loss in nats", float)}
+    found: dict[str, dict[str, Any]] = {}
+    for number, name in enumerate(job.task.measures):
+        title, greater = _MEASURES[name]
+        found[name] = figure(title, number=number, greater=greater)
+    if "reward_accuracy" in found and settings.bootstrap:
+        # Pairs are right or wrong by themselves: where all are right, resampling would be sure of it.
+        share = found["reward_accuracy"]
+        share["low"], share["high"] = wilson(share["value"], int(total), settings.confidence)
     if job.task.unit == "token":
         found["perplexity"] = figure("perplexity", lambda nats: math.exp(min(nats, 700)))
-    for name, share in scales.items():
-        found[name] = figure(name.replace("_", " "), lambda nats, share=share: nats * share / math.log(2))
+    for name, scale in scales.items():
+        bits = partial(operator.mul, scale / math.log(2))
+        found[name] = figure(name.replace("_", " "), bits)
     return found
 
 
+def _untrained(job: LanguageJob, part: str) -> dict[str, Any]:
+    """Return what the model that training starts from reaches: its rewards are zero; it prefers neither."""
+    del job, part
+    return {
+        "name": "start",
+        "metrics": {"loss": math.log(2), "reward_accuracy": 0.5, "reward_margin": 0.0},
+    }
+
+
 def _counted(job: LanguageJob, part: str) -> dict[str, Any]:
-    """Return what n-grams of tokens, counted in the training texts, reach on a part."""
+    """Return what n-grams of tokens, counted in the training texts or targets, reach on a part."""
     data = job.data
-    ids, offsets = _end_to_end(data, "training", _COUNTED_TOKENS)
+    ids, offsets, all_of_it = _end_to_end(data, "training", _COUNTED_TOKENS)
+    counted = {"read": len(ids), "whole": all_of_it}
     model = NGrams(ids, offsets, data.tokenizer.vocabulary, order=_ORDERS)
-    ids, offsets = _end_to_end(data, part, _MOST_TOKENS)
+    ids, offsets, whole = _end_to_end(data, part, _MOST_TOKENS)
     nats = model.nats(ids, offsets)
     told = np.ones(len(ids), dtype=bool)
     told[offsets[:-1][np.diff(offsets) > 0]] = False  # the first of a text is told from nothing
     loss = float(nats[told].mean())
-    whole = int(offsets[-1]) == int(data.tokens.lengths[data.indices[part]].sum())
     index = data.indices[part]
     found = {"loss": loss, "perplexity": math.exp(min(loss, 700))}
-    if whole:
+    if whole and data.recipe.task == "causal-lm":
         bits = float(nats[told].sum()) / math.log(2)
         found["bits_per_byte"] = bits / max(int(data.tokens.sizes[index].sum()), 1)
         found["bits_per_character"] = bits / max(int(data.tokens.characters[index].sum()), 1)
-    return {"name": "ngrams", "order": _ORDERS, "metrics": found}
+    return {"name": "ngrams", "order": _ORDERS, **counted, "metrics": found}
 
 
-def _end_to_end(data: LanguageData, part: str, most: int) -> tuple[Array, Array]:
-    """Return the ids of a part's first samples, and where each begins."""
-    tokens, index = data.tokens, data.indices[part]
-    lengths = tokens.lengths[index]
-    ends = np.cumsum(lengths)
-    kept = max(int(np.searchsorted(ends, most, side="right")), 1)
-    pieces = [tokens.ids[tokens.offsets[sample] : tokens.offsets[sample + 1]] for sample in index[:kept]]
-    offsets = np.concatenate([[0], ends[:kept]]).astype(np.int64)
-    ids = np.concatenate(pieces)[:most].astype(np.int64)
-    return ids, np.minimum(offsets, len(ids))
+def _end_to_end(data: LanguageData, part: str, most: int) -> tuple[Array, Array, bool]:
+    """Return the ids of a part's first samples, where each begins, and whether they are all.
+
+    Of pairs they are the targets'. Before a target stands the token that its source ends with, as what a text
+    begins with.
+    """
+    tokens = data.tokens
+    pieces: list[Array] = []
+    total = 0
+    for sample in data.indices[part].tolist():
+        first, last = int(tokens.offsets[sample]), int(tokens.offsets[sample + 1])
+        if tokens.trained is not None:
+            first += max(int(np.argmax(tokens.trained[first:last])) - 1, 0)
+        if pieces and total + last - first > most:
+            break
+        pieces.append(tokens.ids[first:last])
+        total += last - first
+    offsets = np.cumsum([0, *map(len, pieces)])
+    whole = len(pieces) == len(data.indices[part]) and total <= most
+    return np.concatenate(pieces)[:most].astype(np.int64), np.minimum(offsets, most).astype(np.int64), whole
+
+
+_BASELINES: Mapping[str, Callable[[LanguageJob, str], dict[str, Any]]] = {
+    "causal-lm": _counted,
+    "sequence-to-sequence": _counted,
+    "preference": _untrained,
+}
+"""Task → the simple model beside it; n-grams of targets are the same whatever the source."""

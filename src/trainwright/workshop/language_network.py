@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     import torch
 
     from trainwright.models.language.base import LanguageModel
+    from trainwright.models.language.checkpoint import Kind
+    from trainwright.models.language.pretrained import Pretrained
+    from trainwright.recipe.recipe import TuningSettings
     from trainwright.training.optimizers import ParameterGroup
 
 WEIGHTS, ADAPTER = "model.safetensors", "adapter"
@@ -83,26 +87,91 @@ def build_network(recipe: Recipe, vocabulary: int) -> LanguageModel:
     if settings.dropout is not None:
         given.setdefault("dropout", settings.dropout)
     try:
-        options = family.Options(**{**family.Options.for_size(settings.size), **given})
+        options = family.Options(**{**family.Options.for_size(settings.size_), **given})
     except ValidationError as error:
         raise explain(error, family.Options, None, ("model", "options")) from error
     return family(vocabulary, options)
 
 
+def count_parameters(recipe: Recipe, vocabulary: int, *, depth: int) -> int | None:
+    """Return how many parameters a model of so many layers has; no memory is taken for them.
+
+    None where the options that the recipe gives do not fit that depth.
+    """
+    import torch
+
+    options = {**recipe.model.options, "depth": depth}
+    deep = recipe.model_copy(update={"model": recipe.model.model_copy(update={"options": options})})
+    try:
+        with torch.device("meta"):
+            return sum(parameter.numel() for parameter in build_network(deep, vocabulary).parameters())
+    except RecipeError:
+        return None
+
+
+def kind_of(recipe: Recipe) -> Kind:
+    """Return which kind of model a recipe's checkpoint is loaded as.
+
+    Raises:
+        RecipeError: it has an encoder and a decoder, and the task is learned by one of them alone.
+    """
+    from trainwright.foundation.checkpoints import has_encoder_and_decoder
+
+    name, task = recipe.model.checkpoint, recipe.task
+    assert name is not None
+    if has_encoder_and_decoder(name):
+        if task != "sequence-to-sequence":
+            part = "an encoder" if task == "masked-lm" else "a decoder"
+            raise RecipeError(
+                f"this checkpoint has an encoder and a decoder, and {task} is learned by {part} alone",
+                where=name,
+                fix=f"set task to sequence-to-sequence, or choose a checkpoint that is {part}",
+            )
+        return "sequence-to-sequence"
+    return "masked" if task == "masked-lm" else "causal"
+
+
+def objective_of(task: str, *, encodes: bool) -> str:
+    """Return the word of what is learned, by which samples are read and losses are found.
+
+    Args:
+        task: the recipe's.
+        encodes: whether the model has an encoder and a decoder.
+    """
+    return "encoder-decoder" if encodes else task
+
+
 def load_pretrained(recipe: Recipe) -> LanguageModel:
     """Return the checkpoint's model, and on it the sliver that the recipe asks for."""
-    from trainwright.models.language.checkpoint import load_checkpoint
-    from trainwright.models.language.pretrained import Pretrained
-
-    name, masked = recipe.model.checkpoint, recipe.task == "masked-lm"
-    assert name is not None
-    held, more = _held(recipe)
-    model = load_checkpoint(name, "masked" if masked else "causal", dtype=held, **more)
-    if recipe.tuning.method == "full":
-        return Pretrained(model, causal=not masked)
+    from trainwright.foundation.checkpoints import weights_digest
+    from trainwright.models.language.checkpoint import load_checkpoint, trained_context
     from trainwright.models.language.slivers import Sliver
 
-    return Sliver(model, causal=not masked, settings=recipe.tuning)
+    name = recipe.model.checkpoint
+    assert name is not None
+    kind = kind_of(recipe)
+    held, more = _held(recipe)
+    model = load_checkpoint(name, kind, dtype=held, **more)
+    tuning = None if recipe.tuning.method == "full" else recipe.tuning
+    network = _behind_ours(model, kind, tuning=tuning)
+    network.trained_context = trained_context(name, model)
+    if isinstance(network, Sliver):
+        network.base = weights_digest(name)
+    return network
+
+
+def _behind_ours(model: Any, kind: Kind, *, tuning: TuningSettings | None = None) -> Pretrained:
+    """Return a model of transformers behind our interface, with a sliver or without."""
+    from trainwright.models.language.encoder_decoder import EncoderDecoder
+    from trainwright.models.language.pretrained import Pretrained
+    from trainwright.models.language.slivers import EncoderDecoderSliver, Sliver
+
+    if kind == "sequence-to-sequence":
+        return EncoderDecoder(model) if tuning is None else EncoderDecoderSliver(model, settings=tuning)
+    causal = kind == "causal"
+    return (
+        Pretrained(model, causal=causal) if tuning is None else Sliver(model, causal=causal, settings=tuning)
+    )
 
 
 def _held(recipe: Recipe) -> tuple[torch.dtype, dict[str, Any]]:
@@ -148,7 +217,7 @@ def _held(recipe: Recipe) -> tuple[torch.dtype, dict[str, Any]]:
 
 def save_network(network: LanguageModel, folder: Path) -> None:
     """Write weights, and what it takes to build the network again."""
-    from trainwright.models.language.checkpoint import config_of
+    from trainwright.models.language.checkpoint import config_of, generation_of
     from trainwright.models.language.pretrained import Pretrained
     from trainwright.models.language.slivers import Sliver
     from trainwright.workshop.text_model import write_about
@@ -159,10 +228,13 @@ def save_network(network: LanguageModel, folder: Path) -> None:
             "family": "sliver",
             "causal": network.causal,
             "tuning": network.settings.model_dump(mode="json"),
+            "base": network.base,
         }
         network.save_adapter(folder / ADAPTER)
     elif isinstance(network, Pretrained):
         about |= {"family": "pretrained", "causal": network.causal, "config": config_of(network.model)}
+        if network.encodes:
+            about |= {"encodes": True, "generation": generation_of(network.model)}
     else:
         about |= {"family": _word_of(network), "options": network.options.model_dump(mode="json")}
     write_about(folder, about)
@@ -189,14 +261,12 @@ def load_network(folder: Path, recipe: Recipe) -> LanguageModel:
     """Return the network of a model folder.
 
     Raises:
-        ModelFolderError: the weights do not fit.
+        ModelFolderError: the weights do not fit, or the base of a sliver is gone or another.
     """
     import torch
+    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
-    from trainwright.models.language.base import LANGUAGE_MODELS
-    from trainwright.models.language.checkpoint import build_model
-    from trainwright.models.language.pretrained import Pretrained
     from trainwright.workshop.text_model import read_about
 
     about = read_about(folder)
@@ -204,26 +274,107 @@ def load_network(folder: Path, recipe: Recipe) -> LanguageModel:
         # Weights are drawn only to be replaced: the caller's random numbers stay as they are.
         with torch.random.fork_rng(devices=[]):
             if about["family"] == "sliver":
-                network: LanguageModel = load_pretrained(recipe)
-            elif about["family"] == "pretrained":
-                causal = bool(about["causal"])
-                inner = build_model(about["config"], "causal" if causal else "masked")
-                network = Pretrained(inner, causal=causal)
+                network = _on_base(recipe, about, folder)
             else:
-                family = LANGUAGE_MODELS[about["family"]]
-                options = family.Options(**about["options"])
-                network = family(about["vocabulary"], options)
+                _check_size(about, folder / WEIGHTS)
+                network = _described(about)
+                if about["family"] == "pretrained":
+                    network = _behind_ours(network, _kind_in(about))
         state = load_file(folder / WEIGHTS)
+        _untie(network, state)
         # Of tensors that share memory one was written.
         tied = {name: tensor for name, tensor in network.state_dict().items() if name in _tied(network)}
         network.load_state_dict(tied | state)
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, RecipeError) as error:
+    except ModelFolderError:
+        raise
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise ModelFolderError(
             f"the weights do not fit the model ({str(error).splitlines()[0]})",
             where=str(folder),
             fix="use an undamaged copy of the folder",
         ) from error
     return network
+
+
+def _kind_in(about: Mapping[str, Any]) -> Kind:
+    """Return which kind of pretrained model a folder describes."""
+    if about.get("encodes"):
+        return "sequence-to-sequence"
+    return "causal" if about["causal"] else "masked"
+
+
+def _described(about: Mapping[str, Any]) -> Any:
+    """Return the network that a folder describes, with random weights; of a pretrained one the library's."""
+    from trainwright.models.language.base import LANGUAGE_MODELS
+    from trainwright.models.language.checkpoint import build_model
+
+    if about["family"] == "pretrained":
+        return build_model(about["config"], _kind_in(about), generation=about.get("generation"))
+    family = LANGUAGE_MODELS[about["family"]]
+    return family(about["vocabulary"], family.Options(**about["options"]))
+
+
+_LAYERS = ("num_hidden_layers", "num_layers", "n_layer", "n_layers", "encoder_layers", "decoder_layers")
+"""What configurations call the number of layers."""
+
+
+def _check_size(about: Mapping[str, Any], weights: Path) -> None:
+    """Check that a network has no more numbers than there are weights for, before memory is taken for it.
+
+    Raises:
+        ValueError: it has.
+    """
+    import torch
+    from safetensors import safe_open
+
+    with safe_open(weights, framework="pt") as held:
+        stored = [math.prod(held.get_slice(name).get_shape()) for name in held.keys()]  # noqa: SIM118
+    layers = [about.get("config", {}).get(name) or 0 for name in _LAYERS]
+    if max(layers) <= len(stored):
+        with torch.device("meta"):
+            needed = sum(parameter.numel() for parameter in _described(about).parameters())
+        if needed <= sum(stored):
+            return
+    raise ValueError("it describes a larger model than there are weights for")
+
+
+def _on_base(recipe: Recipe, about: Mapping[str, Any], folder: Path) -> LanguageModel:
+    """Return a sliver, its values not loaded yet, on the base that it was trained on.
+
+    Raises:
+        ModelFolderError: the base cannot be loaded, or is another.
+    """
+    from trainwright.models.language.slivers import Sliver
+
+    name = recipe.model.checkpoint
+    try:
+        network = load_pretrained(recipe)
+    except RecipeError as error:
+        raise ModelFolderError(
+            f"the base that this model was trained on, {name}, cannot be loaded: {error.what}",
+            where=str(folder),
+            fix="load it where that base is, and a GPU if tuning.base needs one",
+        ) from error
+    assert isinstance(network, Sliver)
+    if about.get("base") not in {None, network.base}:
+        raise ModelFolderError(
+            f"{name} is not the base that this model was trained on: its weights are others",
+            where=str(folder),
+            fix="put the one there that it was trained on",
+        )
+    return network
+
+
+def _untie(network: LanguageModel, state: Mapping[str, torch.Tensor]) -> None:
+    """Make two weights of one where the folder has both: the library ties T5's output whatever it is."""
+    from torch import nn
+
+    first: dict[int, str] = {}
+    for name, parameter in list(network.named_parameters(remove_duplicate=False)):
+        if id(parameter) in first and {name, first[id(parameter)]} <= state.keys():
+            parent, _, last = name.rpartition(".")
+            setattr(network.get_submodule(parent), last, nn.Parameter(parameter.detach().clone()))
+        first.setdefault(id(parameter), name)
 
 
 def _tied(network: LanguageModel) -> set[str]:

@@ -17,7 +17,7 @@ from trainwright.foundation.devices import num_cpus
 from trainwright.foundation.errors import DataError, UserError
 from trainwright.foundation.locks import locked
 from trainwright.foundation.paths import check_folder, make_folder, writing
-from trainwright.workshop.corpus_plan import begin
+from trainwright.workshop.corpus_plan import check_same, learn_sets, look, write_plan
 from trainwright.workshop.corpus_progress import CorpusProgress
 
 MANIFEST, REPORT = "manifest.json", "report.html"
@@ -52,9 +52,9 @@ def prepare(
     sources: str | Path | Sequence[str | Path],
     output: str | Path,
     *,
-    languages: Sequence[str] = (),
+    languages: str | Sequence[str] = (),
     quality: str = "gentle",
-    decontaminate: Sequence[str | Path] = (),
+    decontaminate: str | Path | Sequence[str | Path] = (),
     settings: Mapping[str, Any] | Sequence[str] = (),
     workers: int | None = None,
     force: bool = False,
@@ -68,12 +68,12 @@ def prepare(
     Args:
         sources: files, folders, globs, archives or URLs of texts, Markdown, JSONL, Parquet, HTML, WARC, PDF.
         output: folder to make.
-        languages: languages to keep, as codes of ISO 639; all by default.
+        languages: languages to keep, as codes of ISO 639 or one of them; all by default.
         quality: how strict the rules of quality are: "off", "gentle" or "strict".
         decontaminate: evaluation sets, in files of the same kinds; texts that hold a part of one leave.
         settings: any other setting, `{"shard_megabytes": 64, "rules.gopher_few_words": 20}`.
         workers: processes; as many as there are cores by default.
-        force: make it again where there is one.
+        force: make it again where there is one; that goes once the sources and sets have been found.
         quiet: say nothing.
 
     Returns:
@@ -83,8 +83,9 @@ def prepare(
         UserError: nothing can be read, a package is missing, or the folder holds something else.
     """
     folder = Path(output)
-    wanted = with_changes(CorpusSettings(languages=tuple(languages), quality=quality), settings)
-    given = [str(sources)] if isinstance(sources, str | Path) else [str(source) for source in sources]
+    chosen = with_changes(CorpusSettings(), {"languages": languages, "quality": quality})
+    wanted = with_changes(chosen, settings)
+    given, evaluation = _names(sources), _names(decontaminate)
     if not given:
         raise UserError("there is nothing to read", fix="name files or folders of texts")
     count = num_cpus() if workers is None else workers
@@ -99,17 +100,11 @@ def prepare(
         ),
         CorpusProgress(quiet=quiet) as progress,
     ):
-        if force or (folder / CLEARING).exists():
-            _clear(folder)
-        work = Work(folder / NAME)
-        if not work.is_begun:  # what it holds may be of other sources
-            _remove(work.path)
-        # A finished corpus is compared, too: its work was not tidied up, and the call may ask for another.
-        begin(work, given, list(map(str, decontaminate)), wanted, progress=progress)
+        work = _begun(folder, given, evaluation, wanted, force=force, progress=progress)
         if not (folder / MANIFEST).exists():
             try:
                 _make(work, folder, count, progress)
-            except DataError:  # nothing could be read: there is nothing to go on from
+            except DataError:  # nothing could be read, or stays: there is nothing to go on from
                 _clear(folder)
                 raise
         _tidy(work)
@@ -118,7 +113,42 @@ def prepare(
     return made
 
 
+def _names(given: str | Path | Sequence[str | Path]) -> list[str]:
+    return [str(given)] if isinstance(given, str | Path) else list(map(str, given))
+
+
+def _begun(
+    folder: Path,
+    sources: Sequence[str],
+    evaluation: Sequence[str],
+    settings: CorpusSettings,
+    *,
+    force: bool,
+    progress: CorpusProgress,
+) -> Work:
+    """Return the folder of work with a plan: the one that is there, where it is the same, or a new one."""
+    with progress.working("Looking for files"):
+        wanted = look(sources, evaluation, settings, output=folder)
+    work = Work(folder / NAME)
+    is_cleared = force or (folder / CLEARING).exists()
+    if work.is_begun and not is_cleared:
+        # A finished corpus is compared, too: its work was not tidied up, and the call may ask for another.
+        check_same(work, wanted)
+        work.remove_scratch()
+        progress.say("Going on from what is there.")
+        return work
+    with progress.working("Reading evaluation sets"):
+        learned = learn_sets(wanted)
+    # Only now, when the sources and sets of the new corpus are known to be there, does the old one go.
+    if is_cleared:
+        _clear(folder)
+    _remove(work.path)  # what it holds without a plan may be of other sources
+    write_plan(work, wanted, learned)
+    return work
+
+
 def _make(work: Work, folder: Path, workers: int, progress: CorpusProgress) -> None:
+    from trainwright.corpus.features import gather
     from trainwright.corpus.manifest import manifest_of
     from trainwright.corpus.resolve import resolve
     from trainwright.corpus.workers import do_all
@@ -131,8 +161,10 @@ def _make(work: Work, folder: Path, workers: int, progress: CorpusProgress) -> N
         do_all(work, "piece", work.pieces_left(), workers=workers, report=report)
     if not work.resolved.exists():
         with progress.working("Looking for doubles"):
+            if not work.features.folder.exists():
+                gather(work.features.folder, work.pieces)
             names = [each["name"] for each in work.plan["evaluation_sets"]]
-            resolve(work.resolved, work.pieces, work.settings, sets=names)
+            resolve(work.resolved, work.pieces, work.features, work.settings, sets=names)
     rows = sum(shard["rows"] for shard in work.shards)
     left = work.shards_left()
     done = rows - sum(work.shards[number]["rows"] for number in left)

@@ -70,7 +70,7 @@ def _as_target(run: Run) -> dict[str, Any]:
     if language is None:
         return {}
     figures = language["parts"][run.evaluation["part"]]["metrics"]
-    metrics = {name: {**figure, "greater_is_better": False} for name, figure in figures.items()}
+    metrics = {name: {"greater_is_better": False, **figure} for name, figure in figures.items()}
     return {language["task"]: {**language, "metrics": metrics}}
 
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from trainwright.data.urls import redacted_settings
+from trainwright.features.language.pairs import PairFrames
 from trainwright.features.language.template import ROLES, Turn
 from trainwright.features.language.tokenizer import LanguageTokenizer
 from trainwright.foundation.devices import choose_device
@@ -76,9 +78,14 @@ class TextModel:
         from trainwright.workshop.language_network import save_network
 
         save_network(self.network, folder)
-        self.tokenizer.save(folder)
+        self.save_tokenizer(folder)
         whole = self.recipe.model_copy(update={"data": redacted_settings(self.recipe.data)})
         write_atomic(folder / "recipe.yaml", dump_recipe(whole))
+
+    def save_tokenizer(self, folder: Path) -> None:
+        """Write the tokenizer, with a chat template where the model chats: others read by it that it does."""
+        template = self.tokenizer.template.source if self.chats else None
+        self.tokenizer.with_template(template).save(folder)
 
     @property
     def device(self) -> torch.device:
@@ -88,8 +95,15 @@ class TextModel:
     @property
     def chats(self) -> bool:
         """Whether it was trained on conversations, or comes with a chat template."""
+        if self.network.encodes:
+            return False
         own = self.recipe.model.checkpoint is not None and self.tokenizer.has_own_template
         return self.recipe.task in {"chat", "preference"} or own
+
+    @property
+    def reads(self) -> int | None:
+        """Most tokens that it reads at a time, those of its training; None without a limit."""
+        return self.recipe.language.context if self.recipe.model.checkpoint is None else self.network.context
 
     def generate(
         self,
@@ -139,46 +153,46 @@ class TextModel:
         """
         return self._texts([self._turns(messages)], stop, Sampling(**sampling))[0]
 
-    def answers(self, questions: Sequence[str], **sampling: Any) -> list[str]:
-        """Return answers to some questions, each by itself: as messages where the model chats.
+    def answers(self, questions: Sequence[str | Messages], **sampling: Any) -> list[str]:
+        """Return answers to some questions, each by itself: as messages where the model chats, else as text.
 
         Args:
-            questions: done together.
+            questions: texts, or messages up to the answer; done together.
             sampling: as for `generate`.
         """
-        asked = [
-            self._turns([{"role": "user", "content": text}]) if self.chats else self._prompt(text)
-            for text in questions
-        ]
-        return self._texts(asked, (), Sampling(**sampling))
+        return self._texts([self._question(one) for one in questions], (), Sampling(**sampling))
+
+    def continued(self, prompts: Sequence[Any], *, stop: Sequence[str] = (), **sampling: Any) -> list[str]:
+        """Return how texts go on that are tokens already.
+
+        Args:
+            prompts: ids, int32 [tokens] each; done together.
+            stop, sampling: as for `generate`.
+        """
+        return self._texts(prompts, stop, Sampling(**sampling))
 
     def log_probabilities(self, prompt: str, continuations: Sequence[str]) -> list[float]:
         """Return the log-probability of each continuation of a plain text, in nats.
 
         Args:
-            prompt: what stands before; a space follows where it does not end with one.
-            continuations: what may follow.
+            prompt: what stands before; a space follows where it does not end with one. A model of sources and
+                targets reads it as a source.
+            continuations: what may follow; its end is not counted.
         """
         import torch
 
-        from trainwright.models.layers.packing import packing
         from trainwright.tasks.preference import log_probabilities
 
-        space = "" if not prompt or prompt[-1].isspace() else " "
-        before = len(self._prompt(prompt))
-        wholes = [self._prompt(f"{prompt}{space}{text}") for text in continuations]
-        order = np.argsort([len(ids) for ids in wholes], kind="stable")
-        rows = [torch.from_numpy(wholes[number].astype(np.int64)) for number in order]
-        packed = packing(torch.tensor([len(ids) - 1 for ids in rows]).to(self.device))
-        tokens = torch.cat([ids[:-1] for ids in rows]).to(self.device)
-        labels = torch.cat([ids[1:] for ids in rows]).to(self.device)
-        found = [0.0] * len(wholes)
+        def tensor(ids: Any) -> torch.Tensor:
+            return torch.from_numpy(ids.astype(np.int64)).to(self.device)
+
+        pairs = [self._pair(prompt, text) for text in continuations]
+        before, behind = ([tensor(pair[part]) for pair in pairs] for part in (0, 1))
         with torch.no_grad():
-            chances = log_probabilities(self.network, self.network.states(tokens, packed), labels).cpu()
-        pieces = torch.split(chances, [len(ids) - 1 for ids in rows])
-        for number, told in zip(order, pieces, strict=True):
-            found[number] = float(told[before - 1 :].double().sum())
-        return found
+            states = self.network.states_of_pairs(before, behind)
+            chances = log_probabilities(self.network, states, torch.cat(behind)).cpu()
+        pieces = torch.split(chances, [len(ids) for ids in behind])
+        return [float(told.double().sum()) for told in pieces]
 
     def _texts(self, ids: Sequence[Any], stop: Sequence[str], sampling: Sampling) -> list[str]:
         texts = [_Text(self.tokenizer, stop) for _ in ids]
@@ -196,16 +210,48 @@ class TextModel:
             raise UserError(
                 "a masked model writes no text", fix="train with task causal-lm or chat, or predict with it"
             )
-        context = self.recipe.language.context if self.recipe.model.checkpoint is None else None
-        return generate(self.network, ids, sampling, stops=self.tokenizer.stops, context=context)
+        return generate(self.network, ids, sampling, stops=self.tokenizer.stops, context=self.reads)
+
+    @cached_property
+    def _frames(self) -> PairFrames:
+        return PairFrames.of(self.tokenizer, encodes=self.network.encodes)
 
     def _prompt(self, text: str) -> Any:
         ids = self.tokenizer.encode([text])[0]
-        # Behind a source a target follows; a text goes on.
-        end = [self.tokenizer.end] if self.recipe.task == "sequence-to-sequence" else []
-        return np.concatenate([[self.tokenizer.first], ids, end]).astype(np.int32)
+        if self.recipe.task == "sequence-to-sequence":  # behind a source a target follows; a text goes on
+            return self._frames.source(ids)
+        return np.concatenate([[self.tokenizer.first], ids]).astype(np.int32)
+
+    def _pair(self, prompt: str, text: str) -> tuple[Any, Any]:
+        """Return the ids of a prompt and of what may follow it."""
+        before = self._prompt(prompt)
+        if self.recipe.task == "sequence-to-sequence":
+            return before, self._frames.target(self.tokenizer.encode([text])[0], ended=False)
+        space = "" if not prompt or prompt[-1].isspace() else " "
+        whole = self._prompt(f"{prompt}{space}{text}")
+        return whole[: len(before)], whole[len(before) :]
+
+    def check_chats(self) -> None:
+        """Check that the model can hold a conversation.
+
+        Raises:
+            UserError: it has an encoder, which reads one text.
+        """
+        if self.network.encodes:
+            raise UserError(
+                "a model with an encoder and a decoder makes one text of another and does not chat",
+                where=str(self.path or "the model"),
+                fix="use `trainwright generate`",
+            )
+
+    def _question(self, question: str | Messages) -> Any:
+        messages = [{"role": "user", "content": question}] if isinstance(question, str) else question
+        if self.chats:
+            return self._turns(messages)
+        return self._prompt("\n".join(message["content"] for message in messages))
 
     def _turns(self, messages: Messages) -> Any:
+        self.check_chats()
         turns = []
         for message in messages:
             role, content = message.get("role"), message.get("content")

@@ -21,6 +21,7 @@ from trainwright.foundation.ranks import ALONE, Ranks, is_restart, joined, launc
 from trainwright.recipe.recipe import Recipe
 from trainwright.workshop.ask import ask_recipe
 from trainwright.workshop.interrupt import Interrupt
+from trainwright.workshop.places import placed
 from trainwright.workshop.prepare import prepare
 from trainwright.workshop.progress import Console
 from trainwright.workshop.run import Run
@@ -226,6 +227,7 @@ def _job_of(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks) -> Job:
     """Prepare the data of a recipe and return its job."""
     import torch
 
+    recipe = placed(recipe, base)
     if recipe.task is not None:
         from trainwright.workshop.language_job import language_job
 

@@ -5,16 +5,17 @@ An encoder that does not exist should not wait for an hour of reading to be foun
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from trainwright.data.inference.target import TARGET_TYPES
 from trainwright.data.schema import Schema
 from trainwright.data.table import Table
 from trainwright.features.base import FEATURES, check_options
 from trainwright.features.encoding import TABLE
+from trainwright.features.language.train import KINDS
 from trainwright.foundation.devices import choose_device
 from trainwright.foundation.errors import DataError, RecipeError, did_you_mean
 from trainwright.foundation.registry import Registry
@@ -61,35 +62,104 @@ def check_words(recipe: Recipe, positions: Positions, *, here: bool = True) -> N
             raise positions.located(error, ("training", "device")) from error
 
 
+_OF_TABLES = (
+    "inputs",
+    "model.encoders",
+    "model.fusion",
+    "model.modality_dropout",
+    "training.batch",
+    "training.label_smoothing",
+    "training.class_weights",
+    "training.sampling",
+    "training.mixup",
+    "training.cutmix",
+    "training.graphs",
+    "evaluation.metric",
+    "evaluation.coverage",
+    "evaluation.threshold",
+    "evaluation.slices",
+)
+_OF_LANGUAGE_MODELS = (
+    "language",
+    "tuning",
+    "model.options",
+    "evaluation.prompts",
+    "evaluation.sample_tokens",
+)
+_OF_NEW_MODELS = ("model.size", "model.options", "model.dropout", "language.vocabulary")
+_OF_TASKS = {
+    "language.mask": ("masked-lm",),
+    "language.beta": ("preference",),
+    "evaluation.prompts": ("causal-lm", "chat", "sequence-to-sequence", "preference"),
+}
+"""Setting of a language model → the tasks that it is for; and below the methods of tuning."""
+_OF_METHODS = {
+    "tuning.targets": ("lora", "rslora", "dora", "ia3", "adapter"),
+    "tuning.rank": ("lora", "rslora", "dora", "adapter"),
+    "tuning.alpha": ("lora", "rslora", "dora"),
+    "tuning.dropout": ("lora", "rslora", "dora"),
+    "tuning.tokens": ("prompt", "prefix"),
+}
+_OFF = {"training.graphs": "off"}
+"""What a resolved recipe says of a setting that has no effect."""
+_INSTEAD = {
+    "model.options": "options of encoders: model.encoders",
+    "inputs": "which column is what is said by language.columns",
+    "model.encoders": "which column is what is said by language.columns",
+    "training.batch": "a step has training.batch_tokens",
+}
+
+
+def _moot(recipe: Recipe) -> Iterator[tuple[Iterable[str], str, str]]:
+    """Yield settings that have no effect in this kind of run: (names, what they are for, what the run is)."""
+    if recipe.task is None:
+        yield _OF_LANGUAGE_MODELS, "language models", "beside targets"
+        return
+    yield _OF_TABLES, "tables", "on a language model"
+    if recipe.model.checkpoint is not None and recipe.model.name in {_AUTO, "pretrained"}:
+        yield _OF_NEW_MODELS, "models from random weights", "on a checkpoint"
+    if recipe.language.tokenizer not in {_AUTO, *KINDS}:
+        yield ("language.vocabulary",), "tokenizers that are trained", "on one that is taken"
+    for name, tasks in _OF_TASKS.items():
+        if recipe.task not in tasks:
+            yield (name,), _listing(tasks), f"on {recipe.task}"
+    for name, methods in _OF_METHODS.items():
+        if recipe.tuning.method not in methods:
+            yield (name,), _listing(methods), f"on tuning: {recipe.tuning.method}"
+
+
+def _listing(words: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
 def _check_moot(recipe: Recipe, positions: Positions) -> None:
-    """Refuse settings that are for the other kind of run.
+    """Refuse settings that have no effect in this kind of run.
 
     Raises:
-        RecipeError: a language model's settings beside targets, or a table's beside a task.
+        RecipeError: one of them has another value than its default.
     """
-    default = Recipe.model_fields
-    if recipe.task is None:
-        moot: list[tuple[KeyPath, object, object, str]] = [
-            ((name,), getattr(recipe, name), default[name].get_default(call_default_factory=True), "")
-            for name in ("language", "tuning")
-        ]
-        moot.append(
-            (("model", "options"), recipe.model.options, {}, " (options of encoders: model.encoders)")
-        )
-        for path, value, usual, more in moot:
-            if value != usual:
-                raise RecipeError(
-                    f"{'.'.join(map(str, path))} is for language models, and has no effect beside targets",
-                    where=positions.locate(path),
-                    fix=f"leave it out{more}",
-                )
-    elif recipe.inputs or recipe.model.encoders:
-        path = ("inputs",) if recipe.inputs else ("model", "encoders")
-        raise RecipeError(
-            f"{'.'.join(path)} is for tables, and has no effect on a language model",
-            where=positions.locate(path),
-            fix="leave it out; which column is what is said by language.columns",
-        )
+    for names, whom, here in _moot(recipe):
+        for name in names:
+            path = tuple(name.split("."))
+            value, usual = _value(recipe, path)
+            if value == usual or value == _OFF.get(name, usual):
+                continue
+            more = f" ({_INSTEAD[name]})" if name in _INSTEAD and here != "on a checkpoint" else ""
+            raise RecipeError(
+                f"{name} is for {whom}, and has no effect {here}",
+                where=positions.locate(path),
+                fix=f"leave it out{more}",
+            )
+
+
+def _value(recipe: Recipe, path: KeyPath) -> tuple[object, object]:
+    """Return the value of a setting, and its default."""
+    section: BaseModel = recipe
+    for key in path[:-1]:
+        section = getattr(section, str(key))
+    name = str(path[-1])
+    default = type(section).model_fields[name].get_default(call_default_factory=True)
+    return getattr(section, name), default
 
 
 def check_fit(recipe: Recipe, schema: Schema, table: Table) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainwright.features.language.samples import blocks_of
-from trainwright.features.language.template import ChatTemplate, Turn
+from trainwright.features.language.template import CHATML, ChatTemplate, Turn
 from trainwright.features.language.tokenizer import LanguageTokenizer
 from trainwright.features.language.train import Kind, train_tokenizer, vocabulary_for
 from trainwright.foundation.errors import DataError, RecipeError
@@ -102,8 +103,39 @@ def test_templates_that_cannot_be_used_are_refused() -> None:
         ChatTemplate("{{ ''.__class__.__mro__ }}").render(turns)
 
 
+LONG, ENDS = "{% for i in range(99999) %}", "{% endfor %}{% endfor %}"
+HOSTILE = {
+    "{{ 1 / 0 }}": "division by zero",
+    "{% macro a() %}{{ a() }}{% endmacro %}{{ a() }}": "recursion",
+    "{{ 'a' * 10 ** 11 }}": "far larger than a conversation",
+    "{{ 10 ** 10 ** 10 }}": "far larger than a conversation",
+    "{{ [0] * 10000 * 10000 }}": "far larger than a conversation",
+    "{{ (1 / 0) | round }}": "division by zero",
+    LONG + LONG + ENDS: "not done after",
+    LONG + "{% for j in range(99999) if false %}" + ENDS: "not done after",
+    "{% macro a(n) %}{% if n %}{{ a(n - 1) ~ a(n - 1) }}{% endif %}{% endmacro %}{{ a(60) }}": "not done",
+    "{% set in_time = 1 %}" + LONG + LONG + ENDS: "not done after",
+}
+
+
+@pytest.mark.parametrize("source", HOSTILE)
+def test_hostile_templates_end_in_a_sentence(source: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainwright.features.language.sandbox.SECONDS", 0.2)
+    with pytest.raises(RecipeError, match=f"the chat template fails: .*{re.escape(HOSTILE[source])}"):
+        ChatTemplate(source).render([Turn("user", "hi")])
+
+
+def test_bounds_are_not_met_by_a_template_that_counts() -> None:
+    source = (
+        "{% for i in range(100) if i % 10 == 0 %}{{ 2 * i }}{{ loop.last and '-' * 3 or ' ' }}{% endfor %}"
+    )
+    assert ChatTemplate(source).prompt([]) == "0 20 40 60 80 100 120 140 160 180---"
+
+
 def test_a_saved_tokenizer_is_the_same(tmp_path) -> None:  # type: ignore[no-untyped-def]
-    made = tokenizer("bpe")
+    tokenizer("bpe").save(tmp_path)
+    assert not LanguageTokenizer.load(tmp_path).has_own_template  # ours is not written as its own
+    made = tokenizer("bpe").with_template(CHATML)
     made.save(tmp_path)
     read = LanguageTokenizer.load(tmp_path)
     assert read.hash_key == made.hash_key

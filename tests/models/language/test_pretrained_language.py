@@ -108,6 +108,23 @@ def test_exported_and_back(name: str, tmp_path: Path) -> None:
     torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-4)
 
 
+def test_an_exported_window_is_as_wide(tmp_path: Path) -> None:
+    """BERT's own window, 64 tokens to each side, in a row that is longer by far."""
+    import transformers
+
+    network = ours("bert", {"window": 64})
+    to_transformers(network, context=256, special={}).save_pretrained(tmp_path)
+    theirs = transformers.AutoModelForMaskedLM.from_pretrained(tmp_path).eval()
+    row = 2 + torch.arange(200) * 7 % 80
+    expected = network.logits(network.states(row, packing(torch.tensor([200]))))
+    torch.testing.assert_close(theirs(input_ids=row.unsqueeze(0)).logits[0], expected, atol=1e-4, rtol=1e-4)
+    # The window matters: one that is wider by one gives others.
+    theirs.config.local_attention = 130
+    wider = transformers.ModernBertForMaskedLM(theirs.config).eval()
+    wider.load_state_dict(theirs.state_dict())
+    assert not torch.allclose(wider(input_ids=row.unsqueeze(0)).logits[0], expected, atol=1e-3)
+
+
 def test_checkpoints_that_are_not_whole_are_refused(tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 

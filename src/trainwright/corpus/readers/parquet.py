@@ -17,6 +17,8 @@ from trainwright.foundation.errors import DataError
 _ROWS = 512
 _BATCH_BYTES = 4 << 20
 _LOOKED_AT = 100
+_BUFFER_BYTES = 1 << 20
+"""A column of a row group is streamed through this much memory, however large the row group is."""
 
 
 def read_parquet(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
@@ -95,7 +97,7 @@ def _dictionary_bytes(chunk: Any) -> int:
 def _open(path: Path) -> Any:
     import pyarrow.parquet as pq
 
-    return pq.ParquetFile(path, pre_buffer=False)
+    return pq.ParquetFile(path, pre_buffer=False, buffer_size=_BUFFER_BYTES)
 
 
 def _text_columns(file: Any) -> list[str]:

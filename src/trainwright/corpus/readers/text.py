@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 import re
 from collections.abc import Iterator
 from io import BufferedReader
@@ -15,6 +16,8 @@ from trainwright.corpus.encodings import HEAD, encoding_of
 from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.reader import READERS, SLICE_BYTES, Asked, Reader, Slice, whole
 from trainwright.corpus.streams import BLOCK, head_of, is_compressed, opened
+
+_Decoder = codecs.IncrementalDecoder | io.IncrementalNewlineDecoder
 
 _BLANK_LINES = re.compile(r"\n[ \t]*\n\s*")
 
@@ -30,7 +33,10 @@ def read_text(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
     with opened(part.path, part.name) as stream:
         number = 0
         behind = f" after byte {part.start:,}" if part.start else ""
-        for text, whole_file in _texts(blocks(stream, part.start, part.end), encoding, asked.most_characters):
+        plain = codecs.getincrementaldecoder(encoding)(errors="replace")
+        # Lines end in whatever the system that they were written on ends them in.
+        decoder = plain if asked.split == "file" else io.IncrementalNewlineDecoder(plain, translate=True)
+        for text, whole_file in _texts(blocks(stream, part.start, part.end), decoder, asked.most_characters):
             if asked.split == "file":
                 number += 1
                 alone = whole_file and not part.start and part.end is None
@@ -84,9 +90,8 @@ def blocks(stream: BufferedReader[Any], start: int, end: int | None) -> Iterator
                     return
 
 
-def _texts(parts: Iterator[bytes], encoding: str, most: int) -> Iterator[tuple[str, bool]]:
+def _texts(parts: Iterator[bytes], decoder: _Decoder, most: int) -> Iterator[tuple[str, bool]]:
     """Yield texts of at most `most` characters, and whether it is the only one."""
-    decoder = codecs.getincrementaldecoder(encoding)(errors="replace")
     held, alone = "", True
     for block in parts:
         held += decoder.decode(block)

@@ -9,6 +9,7 @@ from typing import Any
 from trainwright.corpus.document import Document
 from trainwright.corpus.encodings import is_encoding
 from trainwright.corpus.extras import extra
+from trainwright.corpus.http_body import http_body
 from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.reader import READERS, Asked, Reader, Slice
 from trainwright.corpus.readers.html import LARGEST_PAGE, TooDeepError, is_html, main_text
@@ -22,7 +23,8 @@ _TOO_LARGE = "page too large"
 def read_warc(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
     """Yield the texts of responses, resources and conversions.
 
-    Answers other than 200, pictures and other media are counted; so are pages over 16 MB.
+    Answers other than 200, pictures and other media are counted; so are pages over 16 MB, and those that
+    cannot be unpacked: one of them does not end the file.
 
     Raises:
         DataError: the file is cut off or damaged; what comes before is yielded first.
@@ -35,7 +37,7 @@ def read_warc(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
     with opened(part.path, part.name) as stream:
         try:
             for record in warc.ArchiveIterator(
-                stream, record_types=wanted, parse_http=True, auto_decode="all", strict_mode=False
+                stream, record_types=wanted, parse_http=True, auto_decode="none", strict_mode=False
             ):
                 number += 1
                 yield from _documents(record, f"record {number:,}", part, ledger)
@@ -59,8 +61,13 @@ def _documents(record: Any, position: str, part: Slice, ledger: Ledger) -> Itera
     if record.content_length > LARGEST_PAGE:
         ledger.leave("read", _TOO_LARGE, 0, where=where, text=str(url))
         return
-    content = record.reader.read(LARGEST_PAGE + 1)
-    if len(content) > LARGEST_PAGE:  # it was packed
+    content = record.reader.read(LARGEST_PAGE)
+    if http is not None:
+        content = http_body(content, dict(http.items()), most=LARGEST_PAGE + 1)
+    if content is None:
+        ledger.leave("read", "page that cannot be unpacked", 0, where=where, text=str(url))
+        return
+    if len(content) > LARGEST_PAGE:
         ledger.leave("read", _TOO_LARGE, 0, where=where, text=str(url))
         return
     kind = (record.http_content_type if http is not None else record.headers.get("Content-Type")) or ""

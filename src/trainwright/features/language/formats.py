@@ -294,6 +294,20 @@ def _check_used(called: Mapping[str, str], word: str, names: Mapping[str, str], 
             )
 
 
+def task_of_columns(columns: Sequence[str]) -> str | None:
+    """Return the task that data with these columns is made for; None where they tell of none.
+
+    A column of texts tells of a language model only where there is no other.
+
+    Args:
+        columns: those of the data.
+    """
+    for form in FORMATS.values():
+        if _names(form, columns, {}) is not None and (form.kind != "text" or len(columns) == 1):
+            return _task_for(form.kind)
+    return None
+
+
 def _names(form: Format, columns: Sequence[str], called: Mapping[str, str]) -> dict[str, str] | None:
     names = form.names(columns, called)
     if names is not None and form.kind == "preference" and "messages" not in names:

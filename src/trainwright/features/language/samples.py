@@ -11,6 +11,7 @@ import polars as pl
 
 from trainwright.data.token_store import TokenRows
 from trainwright.features.language.formats import Format, Sample, Unusable
+from trainwright.features.language.pairs import PairFrames
 from trainwright.features.language.template import Turn
 from trainwright.features.language.tokenizer import Flags, Ids, LanguageTokenizer, Shown
 from trainwright.foundation.errors import DataError
@@ -58,7 +59,7 @@ def tokenized(
         samples: in the format of the task.
         rows: where they are from.
         tokenizer: cuts and decodes.
-        task: see the recipe.
+        task: see the recipe; "encoder-decoder" where an encoder reads the sources.
     """
     if task in {"causal-lm", "masked-lm"}:
         return _texts([text_of(sample) for sample in samples], rows, tokenizer)
@@ -66,7 +67,7 @@ def tokenized(
         return _chats(samples, rows, tokenizer)
     if task == "preference":
         return _preferences(samples, rows, tokenizer)
-    return _pairs(samples, rows, tokenizer)
+    return _pairs(samples, rows, tokenizer, PairFrames.of(tokenizer, encodes=task == "encoder-decoder"))
 
 
 def _texts(texts: Sequence[str], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
@@ -152,21 +153,24 @@ def _preferences(samples: Sequence[Sample], rows: Sequence[int], tokenizer: Lang
     return done.rows()
 
 
-def _pairs(samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
-    """Return each source, the token that ends a text, and its target, of which all is learned."""
+def _pairs(
+    samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer, frames: PairFrames
+) -> TokenRows:
+    """Return each source and, behind it, its target, of which all is learned."""
     done = _Collector()
-    sources = tokenizer.encode([sample.text or _asked(sample) for sample in samples])
+    sources = tokenizer.encode([source_of(sample) for sample in samples])
     targets = tokenizer.encode([sample.chosen or sample.turns[-1].text for sample in samples])
-    end = np.asarray([tokenizer.end], dtype=np.int32)
-    for sample, row, source, target in zip(samples, rows, sources, targets, strict=True):
-        ids = np.concatenate([[tokenizer.first], source, end, target, end]).astype(np.int32)
-        trained = np.arange(len(ids)) > len(source) + 1
+    for sample, row, asked, target in zip(samples, rows, sources, targets, strict=True):
+        source = frames.source(asked)
+        ids = np.concatenate([source, frames.target(target)])
+        trained = np.arange(len(ids)) >= len(source)
         done.add(row, [(ids, trained)], sample.chosen or sample.turns[-1].text)
     return done.rows()
 
 
-def _asked(sample: Sample) -> str:
-    return "\n".join(turn.text for turn in sample.turns[:-1])
+def source_of(sample: Sample) -> str:
+    """Return the source of a pair; of a conversation all that was said before its last answer."""
+    return sample.text or "\n".join(turn.text for turn in sample.turns[:-1])
 
 
 def _last_span(trained: Flags) -> Flags:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -126,37 +127,39 @@ class ChatTemplate:
     def _render(
         self, turns: Sequence[Turn], *, prompt: bool = False, marks: tuple[str, str] = ("", "")
     ) -> str:
-        import jinja2
+        from trainwright.features.language.sandbox import SECONDS
 
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
         words = {_BEGIN: marks[0], _END: marks[1], **self.special}
         try:
-            return str(
-                self._compiled.render(messages=messages, add_generation_prompt=prompt, tools=None, **words)
-            )
+            compiled = self._compiled
+            compiled.environment.deadline = time.monotonic() + SECONDS
+            return str(compiled.render(messages=messages, add_generation_prompt=prompt, tools=None, **words))
         except _Refused as error:
             raise DataError(f"the chat template refuses it: {error}", fix="mend the conversation") from error
-        except (jinja2.TemplateError, TypeError, ValueError, KeyError, IndexError, OverflowError) as error:
+        except Exception as error:  # a template may divide by zero, call itself, or take all memory
             raise RecipeError(
-                f"the chat template fails: {error}", where="language.template", fix="choose another template"
+                f"the chat template fails: {str(error) or type(error).__name__}",
+                where="language.template",
+                fix="choose another template",
             ) from error
 
     @cached_property
     def _compiled(self) -> Any:
         import jinja2
-        from jinja2.sandbox import ImmutableSandboxedEnvironment
 
         from trainwright.features.language.generation_tag import GenerationTag
+        from trainwright.features.language.sandbox import Sandbox
 
         # As transformers sets it up: templates are written for that.
-        environment = ImmutableSandboxedEnvironment(
+        environment = Sandbox(
             trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, "jinja2.ext.loopcontrols"]
         )
         environment.globals |= {"raise_exception": _refuse, "strftime_now": _no_clock}
         environment.filters["tojson"] = _json
         try:
             return environment.from_string(self.source)
-        except jinja2.TemplateError as error:
+        except (jinja2.TemplateError, RecursionError) as error:
             raise RecipeError(
                 f"this is not a Jinja template: {error}", where="language.template", fix="mend it"
             ) from error

@@ -115,6 +115,15 @@ class LanguageTokenizer:
         """Id before every text: its own, else, as of GPT-2's texts, the one that ends them."""
         return self.end if self.begin is None else self.begin
 
+    @cached_property
+    def frame(self) -> tuple[Ids, Ids]:
+        """Ids that the tokenizer itself puts before a text, and behind it."""
+        plain = self.backend.encode("a", add_special_tokens=False).ids
+        framed = self.backend.encode("a", add_special_tokens=True).ids
+        place = next(at for at in range(len(framed) + 1) if framed[at : at + len(plain)] == plain)
+        before, behind = framed[:place], framed[place + len(plain) :]
+        return np.asarray(before, dtype=np.int32), np.asarray(behind, dtype=np.int32)
+
     @property
     def has_own_template(self) -> bool:
         """Whether it came with a chat template."""
@@ -159,9 +168,14 @@ class LanguageTokenizer:
         levels = [step for step in steps if step.get("type") == "ByteLevel"]
         return state.get("normalizer") is None and bool(levels) and not levels[0].get("add_prefix_space")
 
-    def encode(self, texts: Sequence[str]) -> list[Ids]:
-        """Return the ids of some texts, without begin and end; in parallel, in Rust."""
-        self.backend.encode_special_tokens = True
+    def encode(self, texts: Sequence[str], *, special: bool = False) -> list[Ids]:
+        """Return the ids of some texts, without begin and end; in parallel, in Rust.
+
+        Args:
+            texts: to be cut.
+            special: what looks like a special token is one, as in texts that a chat template has written.
+        """
+        self.backend.encode_special_tokens = not special
         found = self.backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return [np.asarray(encoding.ids, dtype=np.int32) for encoding in found]
 
@@ -319,13 +333,12 @@ class LanguageTokenizer:
         return json.dumps([self.backend.to_str(), self.special, self._template], sort_keys=True)
 
     def save(self, folder: Path) -> None:
-        """Write the files by which this and transformers' tokenizers are read."""
+        """Write the files by which this and transformers' tokenizers are read; no template that is ours."""
         write_atomic(folder / FILE, self.backend.to_str(pretty=True))
         settings: dict[str, Any] = {"tokenizer_class": "PreTrainedTokenizerFast", **self.special}
         settings["clean_up_tokenization_spaces"] = False
-        template = self.template.source
-        if self._template is not None or "mask_token" not in self.special:
-            settings["chat_template"] = template
+        if self._template is not None:
+            settings["chat_template"] = self._template
         write_json(folder / SETTINGS, settings)
 
     @classmethod

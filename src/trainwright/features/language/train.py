@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
-from trainwright.features.language.template import CHATML
 from trainwright.features.language.tokenizer import LanguageTokenizer
 from trainwright.foundation.errors import DataError
 
@@ -76,7 +75,7 @@ def train_tokenizer(texts: Iterable[str], *, kind: Kind, vocabulary: int, masked
     backend.train_from_iterator(texts, trainer)
     if masked:
         _frame(backend)
-    return LanguageTokenizer(backend, special, None if masked else CHATML)
+    return LanguageTokenizer(backend, special)
 
 
 def sampled(texts: Iterable[str], characters: int) -> Iterator[str]:

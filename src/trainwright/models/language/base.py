@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from trainwright.foundation.registry import Registry
-from trainwright.models.layers.packing import Packing, attend
+from trainwright.models.layers.packing import Packing, attend, packing
 
 
 class LanguageOptions(BaseModel):
@@ -90,29 +90,45 @@ class Cache(Protocol):
         ...
 
 
+class Source(Protocol):
+    """What an encoder made of some prompts, once; a decoder looks at it for every token."""
+
+    def begin(self) -> Cache:
+        """Return the cache of the texts that are written for them."""
+        ...
+
+    def kept(self, rows: Tensor) -> Source:
+        """Return that of some of the prompts, int64 [kept]."""
+        ...
+
+
 class LanguageModel(nn.Module, ABC):
     """Tokens → states → logits.
 
     Class attributes:
         Options: its options model.
         objectives: the tasks it can learn.
+        encodes: whether an encoder reads the prompt, and what a decoder writes is another text.
 
     Attributes:
         options: what it was built from.
         vocabulary: number of token ids.
         learning_rate: a good AdamW peak for it.
         context: most tokens that it reads; None without a limit.
+        trained_context: most tokens that it was trained on, where it could read more; None if unknown.
         ragged, packs: rows have different lengths, and are read end to end.
         causal: whether a token sees earlier ones alone.
     """
 
     Options: ClassVar[type[LanguageOptions]] = LanguageOptions
     objectives: ClassVar[frozenset[str]] = frozenset()
+    encodes: ClassVar[bool] = False
 
     options: Any
     vocabulary: int
     learning_rate: float
     context: int | None = None
+    trained_context: int | None = None
     ragged = packs = True
     causal: bool = True
 
@@ -140,6 +156,28 @@ class LanguageModel(nn.Module, ABC):
         """Return logits [..., vocabulary] of states [..., width]."""
         output = self.output()
         return states if output is None else nn.functional.linear(self.read_out(states), *output)
+
+    def states_of_pairs(self, before: Sequence[Tensor], behind: Sequence[Tensor]) -> Tensor:
+        """Return the states at which what follows is told, pair after pair, [tokens of behind, width].
+
+        Args:
+            before: what is given, ids int64 [tokens] each, one at least.
+            behind: what follows it.
+        """
+        lengths = torch.tensor([len(one) + len(two) - 1 for one, two in zip(before, behind, strict=True)])
+        rows = [torch.cat([one, two])[:-1] for one, two in zip(before, behind, strict=True)]
+        order = lengths.argsort(stable=True)  # packed rows lie shortest first
+        tokens = torch.cat([rows[number] for number in order])
+        states = self.states(tokens, packing(lengths.to(tokens.device)))
+        pieces = dict(zip(order.tolist(), torch.split(states, lengths[order].tolist()), strict=True))
+        return torch.cat([pieces[number][len(one) - 1 :] for number, one in enumerate(before)])
+
+    def opened(self, prompts: Sequence[Sequence[int]]) -> tuple[Source | None, list[list[int]]]:
+        """Return what an encoder makes of some prompts, and the ids that the texts to be written begin with.
+
+        Without an encoder that is nothing, and the prompts.
+        """
+        return None, [list(prompt) for prompt in prompts]
 
     def begin(self, pads: Tensor, limit: int) -> Cache:
         """Return the cache of a new batch.

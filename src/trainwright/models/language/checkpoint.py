@@ -6,6 +6,7 @@ Nothing that a checkpoint contains is executed: weights are safetensors or GGUF,
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from typing import Any, Literal
 
 import torch
@@ -76,6 +77,8 @@ def load_checkpoint(name: str, kind: Kind, *, dtype: torch.dtype = torch.float32
             where=name,
             fix="choose another checkpoint, or mend its config.json",
         )
+    # What adapters call their base: what its user does, and not where it lies in a cache.
+    model.name_or_path = name
     return model
 
 
@@ -87,15 +90,58 @@ def _is_harmless(key: str) -> bool:
     return any(part in key for part in _HARMLESS)
 
 
-def build_model(config: dict[str, Any], kind: Kind) -> Any:
-    """Return a model of a configuration with random weights, for weights that come from a model folder."""
+def trained_context(name: str, model: Any) -> int | None:
+    """Return the most tokens that a checkpoint says it was trained on, where its architecture has no limit.
+
+    Args:
+        name: of the checkpoint.
+        model: it.
+    """
+    known = getattr(model.config, "n_positions", None)
+    if known is None:
+        with suppress(OSError, ValueError, AttributeError):
+            path = language_checkpoint(name) / "tokenizer_config.json"
+            known = json.loads(path.read_text(encoding="utf-8")).get("model_max_length")
+    # The library writes 10³⁰ where nobody said.
+    return int(known) if isinstance(known, int | float) and 0 < known < _UNSAID else None
+
+
+_UNSAID = 1 << 30
+
+
+def generation_of(model: Any) -> dict[str, Any]:
+    """Return what a model's texts begin with, as `build_model` takes it."""
+    settings = model.generation_config
+    return {name: getattr(settings, name, None) for name in _GENERATION}
+
+
+_GENERATION = (
+    "decoder_start_token_id",
+    "forced_bos_token_id",
+    "bos_token_id",
+    "eos_token_id",
+    "pad_token_id",
+)
+
+
+def build_model(config: dict[str, Any], kind: Kind, *, generation: dict[str, Any] | None = None) -> Any:
+    """Return a model of a configuration with random weights, for weights that come from a model folder.
+
+    Args:
+        config: from `config_of`.
+        kind: which head.
+        generation: from `generation_of`; as the configuration says without.
+    """
     with quiet():
         import transformers
 
         shape = transformers.AutoConfig.for_model(**config)
-        return getattr(transformers, _AUTO[kind]).from_config(
+        model = getattr(transformers, _AUTO[kind]).from_config(
             shape, trust_remote_code=False, dtype=torch.float32
         )
+    for name, value in (generation or {}).items():
+        setattr(model.generation_config, name, value)
+    return model
 
 
 def config_of(model: Any) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trainwright.foundation.errors import UserError
 from trainwright.foundation.random import numpy_stream
-from trainwright.models.language.base import LanguageModel
+from trainwright.models.language.base import LanguageModel, Source
 
 Ids = npt.NDArray[np.int32]
 
@@ -65,24 +65,28 @@ def generate(
 ) -> Iterator[list[int | None]]:
     """Yield the next token of every text, None for those that have ended, until all have.
 
-    A text that fills the model's context goes on with its later half.
+    A text that fills the model's context goes on with its later half; one that a decoder writes beside a
+    prompt, which an encoder has read, ends there.
 
     Args:
         model: a causal model, in evaluation mode.
-        prompts: ids, at least one each.
+        prompts: ids, at least one each; an encoder reads them once.
         sampling: how tokens are chosen.
         stops: ids that end a text; they are yielded.
         context: most tokens that the model shall read at once.
         cached: keep keys and values; without, everything is read again for every token.
     """
     device = next(model.parameters()).device
-    texts = [prompt.tolist() for prompt in prompts]
-    if not all(texts):
+    if not all(map(len, prompts)):
         raise UserError("there is nothing to go on with", fix="give a prompt of at least one token")
+    source, texts = model.opened([prompt.tolist() for prompt in prompts])
     draws = [numpy_stream(sampling.seed, "generate", number) for number in range(len(texts))]
     active = list(range(len(texts)))
-    reader = _Reader(model, device, context=context, cached=cached)
-    for _ in range(sampling.max_tokens):
+    reader = _Reader(model, device, source, context=context, cached=cached)
+    most = sampling.max_tokens
+    if source is not None and reader.limit is not None:
+        most = min(most, reader.limit - len(texts[0]) + 1)
+    for _ in range(most):
         logits = reader.read([texts[number] for number in active])
         chosen: list[int | None] = [None] * len(texts)
         tokens = _choose(logits.float(), [texts[number] for number in active], sampling, active, draws)
@@ -104,10 +108,16 @@ class _Reader:
     """Reads what is new of some texts and gives the logits of what follows."""
 
     def __init__(
-        self, model: LanguageModel, device: torch.device, *, context: int | None, cached: bool
+        self,
+        model: LanguageModel,
+        device: torch.device,
+        source: Source | None,
+        *,
+        context: int | None,
+        cached: bool,
     ) -> None:
         limits = [limit for limit in (context, model.context) if limit]
-        self.model, self.device, self.cached = model, device, cached
+        self.model, self.device, self.source, self.cached = model, device, source, cached
         self.limit = min(limits) if limits else None
         self._cache: Any = None
         self._room = 0
@@ -124,7 +134,8 @@ class _Reader:
         pads = torch.tensor([longest - len(text) for text in seen], device=self.device)
         rows = self._tensor([[0] * (longest - len(text)) + list(text) for text in seen])
         self._room = self.limit or longest + 4096
-        cache = self.model.begin(pads, max(self._room, longest))
+        room = max(self._room, longest)
+        cache = self.model.begin(pads, room) if self.source is None else self.source.begin()
         states = self.model.step(rows, cache)
         self._cache = cache if self.cached else None
         return self.model.logits(states[:, -1])
@@ -145,8 +156,11 @@ class _Reader:
     def keep(self, places: Sequence[int]) -> None:
         """Forget the texts that have ended."""
         self._starts = [self._starts[place] for place in places]
+        rows = torch.tensor(places, device=self.device)
+        if self.source is not None:
+            self.source = self.source.kept(rows)
         if self._cache is not None:
-            self._cache.keep(torch.tensor(places, device=self.device))
+            self._cache.keep(rows)
 
 
 def _choose(

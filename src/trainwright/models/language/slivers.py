@@ -17,7 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.foundation.errors import ModelFolderError, RecipeError
-from trainwright.models.language.pretrained import Pretrained
+from trainwright.models.language.encoder_decoder import Encoded, EncoderDecoder
+from trainwright.models.language.pretrained import Pretrained, same
 from trainwright.models.layers.packing import Packing
 from trainwright.models.packed_transformers import use_padded
 from trainwright.recipe.recipe import TuningSettings
@@ -29,6 +30,7 @@ _ATTENTION = ("attn", "attention")
 _PERCEPTRON = ("mlp", "ffn", "feed_forward", "intermediate", "dense_relu_dense")
 _KEYS_AND_VALUES = ("k_proj", "v_proj", "key", "value", "c_attn", "query_key_value", "qkv_proj", "k", "v")
 _PERCEPTRON_OUT = ("down_proj", "c_proj", "wo", "fc2", "fc_out", "dense_4h_to_h", "output.dense", "w2")
+_ATTENTION_OUT = ("o_proj", "out_proj", "c_proj", "output.dense", "Attention.o")
 _ADAPTER = "adapter"
 
 
@@ -41,7 +43,12 @@ class Sliver(Pretrained):
         model: the base.
         causal: whether tokens see earlier ones alone.
         settings: which sliver.
+
+    Attributes:
+        base: digest of the base's weights; None for one that is nobody's checkpoint.
     """
+
+    base: str | None = None
 
     def __init__(self, model: Any, *, causal: bool, settings: TuningSettings) -> None:
         super().__init__(model, causal=causal)
@@ -52,7 +59,7 @@ class Sliver(Pretrained):
         if settings.method == _ADAPTER:
             _add_adapters(self.model, settings)
         else:
-            self._wrap(_peft_model(self.model, settings, causal=causal))
+            self._wrap(_peft_model(self.model, settings, causal=causal, encodes=self.encodes))
 
     def _wrap(self, peft: Any) -> None:
         self._peft = [peft]
@@ -161,10 +168,76 @@ class Sliver(Pretrained):
         return self.peft.merge_and_unload()
 
 
-def _peft_model(model: Any, settings: TuningSettings, *, causal: bool) -> Any:
+class EncoderDecoderSliver(Sliver, EncoderDecoder):
+    """A model with an encoder and a decoder of which a sliver learns.
+
+    Virtual tokens of a prompt stand before the source, those of a prefix before the target.
+
+    Args:
+        model, causal, settings: as of `Sliver`.
+
+    Attributes:
+        virtual: "prompt" or "prefix" where there are virtual tokens, once there are.
+
+    Raises:
+        RecipeError: the method does not fit the architecture.
+    """
+
+    virtual: str | None = None
+
+    def __init__(self, model: Any, *, causal: bool = True, settings: TuningSettings) -> None:
+        super().__init__(model, causal=causal, settings=settings)
+        if settings.method in VIRTUAL:
+            self.virtual = settings.method
+            self.context = None if self.context is None else self.context - settings.tokens
+        if self.virtual == "prompt":
+            self._check_embeddings()
+
+    @torch.no_grad()
+    def _check_embeddings(self) -> None:
+        """Check that the encoder takes embeddings as they are: Marian's scales those that it looks up."""
+        tokens = torch.arange(5, device=next(self.parameters()).device).unsqueeze(0) % self.vocabulary
+        encoder, training = self.model.get_encoder(), self.training
+        self.eval()
+        expected = encoder(input_ids=tokens).last_hidden_state
+        found = encoder(inputs_embeds=self.model.get_input_embeddings()(tokens)).last_hidden_state
+        self.train(training)
+        if not same(found, expected):
+            raise RecipeError(
+                f"{type(self.model).__name__} takes no virtual tokens before its source",
+                where="tuning.method",
+                fix="set it to prefix or lora",
+            )
+
+    def encode(self, tokens: Tensor, attended: Tensor) -> Encoded:
+        """Return what the encoder makes of some sources, behind the virtual tokens of a prompt."""
+        if self.virtual != "prompt":
+            return super().encode(tokens, attended)
+        virtual = self.peft.get_prompt(len(tokens))
+        embedded = torch.cat([virtual, self.model.get_input_embeddings()(tokens)], dim=1)
+        attended = torch.cat([attended.new_ones(virtual.shape[:2]), attended], dim=1)
+        found = self.model.get_encoder()(inputs_embeds=embedded, attention_mask=attended)
+        return Encoded(found.last_hidden_state, attended)
+
+    def _past(self, batch: int) -> Any:
+        """Return the keys and values of a prefix."""
+        return self.peft.get_prompt(batch) if self.virtual == "prefix" else None
+
+    def states(self, tokens: Tensor, packed: Packing) -> Tensor:
+        """There are none of a text alone: see `told`."""
+        return EncoderDecoder.states(self, tokens, packed)
+
+    def step(self, tokens: Tensor, cache: Any) -> Tensor:
+        """Read some more tokens of every row; return their states."""
+        return EncoderDecoder.step(self, tokens, cache)
+
+
+def _peft_model(model: Any, settings: TuningSettings, *, causal: bool, encodes: bool) -> Any:
     import peft
 
     task = peft.TaskType.CAUSAL_LM if causal else peft.TaskType.FEATURE_EXTRACTION
+    if encodes:
+        task = peft.TaskType.SEQ_2_SEQ_LM
     method = settings.method
     config: Any
     if method in {"lora", "dora", "rslora"}:
@@ -181,11 +254,26 @@ def _peft_model(model: Any, settings: TuningSettings, *, causal: bool) -> Any:
         keys, out = _ia3_targets(model, settings)
         config = peft.IA3Config(task_type=task, target_modules=keys + out, feedforward_modules=out)
     elif method == "prompt":
-        config = peft.PromptTuningConfig(task_type=task, num_virtual_tokens=settings.tokens)
+        # Of two parts the library would make tokens for both, and use those of the encoder.
+        more: dict[str, Any] = {"num_transformer_submodules": 1} if encodes else {}
+        config = peft.PromptTuningConfig(task_type=task, num_virtual_tokens=settings.tokens, **more)
     else:
-        config = peft.PrefixTuningConfig(task_type=task, num_virtual_tokens=settings.tokens)
+        more = _decoder_shape(model.config) if encodes else {}
+        config = peft.PrefixTuningConfig(task_type=task, num_virtual_tokens=settings.tokens, **more)
     with _silent():
         return peft.get_peft_model(model, config)
+
+
+def _decoder_shape(config: Any) -> dict[str, int]:
+    """Return layers, heads and width of a decoder's keys, where they can differ from the encoder's."""
+    layers = getattr(config, "num_decoder_layers", None) or getattr(config, "decoder_layers", None)
+    heads = getattr(config, "decoder_attention_heads", None) or config.num_attention_heads
+    width = getattr(config, "d_kv", None) or config.hidden_size // heads
+    return {
+        "num_layers": layers or config.num_hidden_layers,
+        "num_attention_heads": heads,
+        "token_dim": heads * width,
+    }
 
 
 @contextmanager
@@ -286,6 +374,11 @@ class Bottleneck(nn.Module):
         nn.init.zeros_(self.up.weight)
         nn.init.zeros_(self.up.bias)
 
+    @property
+    def weight(self) -> Tensor:
+        """Weight of the frozen layer, whose type T5 asks for."""
+        return self.layer.weight  # type: ignore[return-value]
+
     def forward(self, hidden: Tensor) -> Tensor:
         """Return the layer's output with what the bottleneck adds."""
         out: Tensor = self.layer(hidden)
@@ -297,7 +390,7 @@ def _add_adapters(model: Any, settings: TuningSettings) -> None:
     """Put a bottleneck behind the last layer of each attention and each perceptron."""
     names = _linear_names(model)
     if settings.targets in {"auto", "all"}:
-        chosen = [name for name in names if name.endswith(("o_proj", "out_proj", "c_proj", "output.dense"))]
+        chosen = [name for name in names if name.endswith(_ATTENTION_OUT)]
         chosen += [name for name in names if name.endswith(_PERCEPTRON_OUT)]
         chosen = list(dict.fromkeys(chosen))
     else:

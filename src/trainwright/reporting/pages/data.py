@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from trainwright.reporting.language import Message, both, many, said
@@ -36,10 +36,10 @@ class Column:
 
 @dataclass(frozen=True)
 class Part:
-    """One of training, validation and test: its rows, and its place on a bar of all rows (shares of 1)."""
+    """One of training, validation and test: its rows or tokens, and its place on a bar of all."""
 
     title: Message
-    rows: str
+    size: Message | str
     share: str
     start: float
     width: float
@@ -88,7 +88,7 @@ def data_page(run: RunDocuments) -> DataPage:
         columns_left_out=max(0, len(columns) - _MOST_COLUMNS),
         split=split_title(split["method"]),
         split_column=split.get("column"),
-        parts=_parts(split["rows"]),
+        parts=_parts_of_texts(data["parts"]) if data.get("kind") == "language" else _parts(split["rows"]),
         quarantined=quarantined["count"],
         quarantined_text=many(
             "{count} row could not be used and was set aside.",
@@ -103,13 +103,21 @@ def data_page(run: RunDocuments) -> DataPage:
     )
 
 
-def _parts(rows: Mapping[str, int]) -> list[Part]:
-    total = sum(rows.values()) or 1
+def _parts(sizes: Mapping[str, int]) -> list[Part]:
+    total = sum(sizes.values()) or 1
     parts, start = [], 0.0
-    for name, number in rows.items():
+    for name, number in sizes.items():
         parts.append(Part(part_title(name), count(number), percent(number / total), start, number / total))
         start += number / total
     return parts
+
+
+def _parts_of_texts(parts: Mapping[str, Mapping[str, int]]) -> list[Part]:
+    """Return the parts by their tokens: a text may be a line or a book, or lie in all three."""
+    return [
+        replace(part, size=both("{count} tokens", count=part.size))
+        for part in _parts({name: each["tokens"] for name, each in parts.items()})
+    ]
 
 
 def _set_aside(row: Mapping[str, Any]) -> tuple[str, str, Message]:

@@ -9,17 +9,58 @@ from typing import Any
 from trainwright.reporting.language import Message, both, mark
 from trainwright.reporting.numbers import clip, count, interval, number
 from trainwright.reporting.run_documents import RunDocuments
-from trainwright.reporting.words import metric_title, part_title, task_title
+from trainwright.reporting.words import baseline_title, metric_title, part_title, task_title
 
 _MOST_TOKENS = 200
 _MOST_SAMPLES = 40
 _CHARACTERS = 1_200
 _BADGES = {
-    "better": mark("Better than counting"),
-    "as good": mark("No better than counting"),
-    "worse": mark("Counting is better"),
-    "no baseline": mark("Not compared with a simple model"),
+    "ngrams": {
+        "better": mark("Better than counting"),
+        "as good": mark("No better than counting"),
+        "worse": mark("Counting is better"),
+    },
+    "start": {
+        "better": mark("Better than before training"),
+        "as good": mark("No better than before training"),
+        "worse": mark("Worse than before training"),
+    },
 }
+_NO_BADGE = mark("Not compared with a simple model")
+_ON_TEXTS = {
+    "test": mark("On texts that were kept away from training the {metric} is {value} (less is better)."),
+    "validation": mark(
+        "On the validation texts, which also chose the weights, the {metric} is {value} (less is better)."
+    ),
+}
+_ON_PAIRS = {
+    "test": mark(
+        "On pairs of answers that were kept away from training the {metric} is {value} (more is better)."
+    ),
+    "validation": mark(
+        "On the validation pairs, which also chose the weights, the {metric} is {value} (more is better)."
+    ),
+}
+_COMPARISONS = {
+    "ngrams": mark("Counting which token follows which (n-grams of {order}) reaches {value}."),
+    "start": mark("The model that training started from prefers neither answer by this measure: {value}."),
+}
+_RESULTS = (
+    mark("How well it tells text"),
+    mark(
+        "Why it matters: perplexity says among how many equally likely tokens the model is undecided on "
+        "average; bits per byte say the same in a way that does not depend on the tokenizer."
+    ),
+)
+_RESULTS_OF_PAIRS = (
+    mark("How well it tells the better answer"),
+    mark(
+        "Why it matters: an answer's reward is how much likelier it has become than before training. The "
+        "reward accuracy is the share of pairs in which the better answer has the higher one, the reward "
+        "margin by how much on average."
+    ),
+)
+"""Title and lead of the results: of pairs of answers, else of text."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +82,10 @@ class LanguagePage:
         outcome: "better", "as good", "worse" or "no baseline" beside n-grams; None while it is not judged.
         headline: the metric at the top, on the test texts.
         badge, sentence: the verdict in words.
+        results: title and lead of the metrics.
         lines: all metrics.
-        compared: whether there is something to compare with.
+        baseline: what they are compared with; None without.
+        remarks: what the metrics do not say of themselves.
         written: (step or "", prompt, text) of what it wrote, the last first.
         parts: (part, samples, tokens).
         read: samples as tokens: (text, whether it is learned).
@@ -55,13 +98,15 @@ class LanguagePage:
     headline: Line | None
     badge: Message | None
     sentence: Message | None
+    results: tuple[Message, Message]
     lines: Sequence[Line]
-    compared: bool
+    baseline: Message | None
+    remarks: Sequence[Message]
     written: Sequence[tuple[str, str, str]]
     parts: Sequence[tuple[Message, str, str]]
     read: Sequence[Sequence[tuple[str, bool]]]
     fertility: Sequence[tuple[str, str, str]]
-    facts: Sequence[tuple[Message, str]]
+    facts: Sequence[tuple[Message, Message | str]]
 
 
 def language_page(run: RunDocuments) -> LanguagePage | None:
@@ -73,6 +118,8 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
     lines = _lines(judged, run.judged_part) if judged else {}
     badge, sentence = _verdict(judged, run.judged_part) if judged else (None, None)
     tokenizer = data["tokenizer"]
+    title, lead = _RESULTS_OF_PAIRS if data["task"] == "preference" else _RESULTS
+    baseline = judged["baseline"] if judged else None
     made = both("trained on this data") if tokenizer["made"] else both("the checkpoint's own")
     return LanguagePage(
         task=task_title(data["task"]),
@@ -80,8 +127,10 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
         headline=lines[judged["metric"]] if judged else None,
         badge=badge,
         sentence=sentence,
+        results=(both(title), both(lead)),
         lines=list(lines.values()),
-        compared=bool(judged and judged["baseline"]),
+        baseline=baseline_title(baseline["name"]) if baseline else None,
+        remarks=language_remarks(judged, run.judged_part) if judged else [],
         written=_written(run, judged),
         parts=[
             (part_title(name), count(each["samples"]), count(each["tokens"]))
@@ -98,10 +147,38 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
         facts=[
             (both("format"), str(data["format"])),
             (both("tokens in the vocabulary"), count(tokenizer["vocabulary"])),
-            (both("tokenizer"), made.en),
+            (both("tokenizer"), made),
             (both("tokens of a sample, median and most"), _lengths(data["lengths"])),
         ],
     )
+
+
+def language_remarks(judged: Mapping[str, Any], part: str) -> list[Message]:
+    """Return what is to be known beside the metrics: of how much text they are, and the n-grams.
+
+    Args:
+        judged: "language" of evaluation.json.
+        part: the part that was judged.
+    """
+    found = []
+    read, counted = judged["parts"][part], judged["baseline"] or {}
+    if not read["whole"]:
+        found.append(
+            both(
+                "The metrics are of the first {read} of {of} tokens.",
+                read=count(read["read"]),
+                of=count(read["of"]),
+            )
+        )
+    if not counted.get("whole", True):
+        found.append(
+            both(
+                "The n-grams were counted in the first {read} tokens of training: in all of them they would"
+                " do better.",
+                read=count(counted["read"]),
+            )
+        )
+    return found
 
 
 def _lengths(lengths: Mapping[str, int]) -> str:
@@ -125,20 +202,15 @@ def _verdict(judged: Mapping[str, Any], part: str) -> tuple[Message, Message]:
     """Return the badge and the sentence of a verdict."""
     metric, outcome = judged["metric"], judged["verdict"]["outcome"]
     figure = judged["parts"][part]["metrics"][metric]
-    result = both(
-        "On texts that were kept away from training the {metric} is {value} (less is better).",
-        metric=metric_title(metric, figure["title"]),
-        value=number(figure["value"]),
-    )
-    badge = both(_BADGES[outcome])
+    template = (_ON_PAIRS if figure.get("greater_is_better") else _ON_TEXTS)[part]
+    result = both(template, metric=metric_title(metric, figure["title"]), value=number(figure["value"]))
     if outcome == "no baseline":
-        return badge, result
-    comparison = both(
-        "Counting which token follows which (n-grams of {order}) reaches {value}.",
-        order=judged["baseline"]["order"],
-        value=number(judged["baseline"]["metrics"][metric]),
-    )
-    return badge, both("{first} {second}", first=result, second=comparison)
+        return both(_NO_BADGE), result
+    baseline = judged["baseline"]
+    badges, comparison = _BADGES[baseline["name"]], _COMPARISONS[baseline["name"]]
+    figures = {"value": number(baseline["metrics"][metric]), "order": str(baseline.get("order", ""))}
+    badge, second = both(badges[outcome]), both(comparison, **figures)
+    return badge, both("{first} {second}", first=result, second=second)
 
 
 def _written(run: RunDocuments, judged: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:

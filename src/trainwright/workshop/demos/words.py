@@ -26,5 +26,5 @@ def words() -> Mapping[str, Any]:
         raise DataError(
             "this Python comes without the source of its library", where=str(library), fix="use another demo"
         )
-    settings = {"model.size": "tiny", "evaluation.prompts": ["def read(", "class Error("]}
+    settings = {"evaluation.prompts": ["def read(", "class Error("]}
     return {"data": {"text": texts}, "task": "causal-lm", "settings": settings, "budget": "90s"}
