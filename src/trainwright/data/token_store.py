@@ -1,7 +1,8 @@
 """Tokens on disk: flat files of ids that are mapped into memory, written so that a kill loses no work.
 
 A journal says how much of each file is whole and how many rows of the table are in it. Whoever opens a store
-that is not finished cuts the files there and goes on with the next row.
+that is not finished cuts the files there and goes on with the next row; one that lacks something of what its
+journal says is written anew.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from trainwright.foundation.paths import write_json, writing
 Array = npt.NDArray[Any]
 
 _JOURNAL = "tokens.json"
+_WORDS = {"done", "rows_done", "bytes", "kinds", "broken", "counts"}
 _COMMIT_TOKENS = 1 << 24
 """Tokens after which what was written is declared whole: about every twenty seconds of work."""
 
@@ -119,6 +121,11 @@ class TokenWriter:
             kinds["trained"] = _FLAG
         self._kinds = kinds | {"lengths": _WIDE, "rows": _WIDE, "sizes": _WIDE, "characters": _WIDE}
         known = _journal(folder)
+        if known is not None and not _can_go_on(folder, known, self._kinds):
+            # First the journal goes: whoever is killed from here on leaves nothing that seems whole.
+            with writing(folder):
+                (folder / _JOURNAL).unlink()
+            known = None
         self.rows_done: int = known["rows_done"] if known else 0
         self._bytes: dict[str, int] = known["bytes"] if known else dict.fromkeys(self._kinds, 0)
         self._broken: list[Any] = known["broken"] if known else []
@@ -187,6 +194,17 @@ class TokenWriter:
         self._since = 0
 
 
+def _can_go_on(folder: Path, known: dict[str, Any], kinds: dict[str, np.dtype[Any]]) -> bool:
+    """Return whether all that a journal says is there, and rows may follow."""
+    if known["done"] or known["kinds"] != {name: kind.str for name, kind in kinds.items()}:
+        return False
+    return all(_size(folder / f"{name}.bin") >= size for name, size in known["bytes"].items())
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.is_file() else 0
+
+
 def open_tokens(folder: Path) -> Tokens | None:
     """Return the tokens of a store, mapped into memory; None where it is not finished, or damaged."""
     known = _journal(folder)
@@ -195,12 +213,14 @@ def open_tokens(folder: Path) -> Tokens | None:
     arrays: dict[str, Array] = {}
     for name, kind in known["kinds"].items():
         path, size = folder / f"{name}.bin", known["bytes"][name]
-        if not path.is_file() or path.stat().st_size != size:
+        if _size(path) != size:
             return None
         count = size // np.dtype(kind).itemsize
         small = name not in {"ids", "trained"} or count == 0  # an empty file cannot be mapped
         arrays[name] = np.fromfile(path, kind) if small else np.memmap(path, kind, mode="r", shape=(count,))
     offsets = np.concatenate([[0], np.cumsum(arrays["lengths"])]).astype(np.int64)
+    if offsets[-1] != len(arrays["ids"]):
+        return None
     return Tokens(
         arrays["ids"],
         arrays.get("trained"),
@@ -218,4 +238,4 @@ def _journal(folder: Path) -> dict[str, Any] | None:
         found: dict[str, Any] = json.loads((folder / _JOURNAL).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found
+    return found if isinstance(found, dict) and found.keys() >= _WORDS else None

@@ -248,7 +248,27 @@ PHRASES: tuple[str, ...] = (
     mark("The model has {layers} layers: what the budget and the training texts can teach"),
     mark("{longer} of {all} samples have more than {context} tokens: split"),
     mark("{longer} of {all} samples have more than {context} tokens: cut off there"),
+    mark("{lost} of {all} samples are left out: nothing of what they teach lies within {context} tokens"),
+    mark("in {count} of {all} samples no answer ends within {context} tokens"),
     mark("validation and test are the ends of the {documents}: there are few of them"),
+    # How samples were shared out (workshop.language_split).
+    mark(
+        "{count} samples equal another one and stay in one part with it: a model must not be judged by what"
+        " it learned by heart"
+    ),
+    mark(
+        "{count} samples equal too many others, and may be in any part: equal ones are the rule here, not"
+        " copies"
+    ),
+    mark("the pieces of a document stay in one part ({count} documents)"),
+    mark("equal samples would join most groups, so they may be in two parts"),
+    mark("{count} validation samples are training samples too, so the result may flatter the model"),
+    mark("{count} test samples are training samples too, so the result may flatter the model"),
+    # Why a file of a folder of texts was set aside (data.sources.text).
+    mark("{file}: the file is empty"),
+    mark("{file}: this is not a text file: it holds zero bytes"),
+    mark("{file}: this is no plain file"),
+    mark("{file}: the file cannot be read ({why})"),
     # What is compiled and recorded (workshop.speed, training.graphs, training.compilation).
     mark(
         "training.compile: {value} (a step is {ratio} times as fast, which saves {saved} of {planned}"

@@ -80,9 +80,9 @@ class EncoderDecoderTask(LanguageTask):
         targets = self._targets[rows]
         return np.stack([np.diff(self.tokens.offsets)[rows] - targets, targets])
 
-    def num_long(self) -> int:
-        """Return how many samples have a source or a target of more tokens than are read."""
-        longest = self._whole(np.arange(len(self._targets))).max(axis=0)
+    def num_long(self, index: Array) -> int:
+        """Return how many of some samples have a source or a target of more tokens than are read."""
+        longest = self._whole(index).max(axis=0)
         return int((longest > self.reading.context).sum())
 
     def batches(self, index: Array, *, budget: int, training: bool) -> SourceBatches:

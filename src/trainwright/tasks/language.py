@@ -103,9 +103,9 @@ class LanguageTask(ABC):
     def batch(self, cutting: Cutting, rows: Array) -> Batch:
         """Return the tensors of some pieces, shortest first, on the CPU."""
 
-    def num_long(self) -> int:
-        """Return how many samples have more tokens than are read of one."""
-        return int((self.tokens.lengths > self.reading.context + self.spare).sum())
+    def num_long(self, index: Array) -> int:
+        """Return how many of some samples have more tokens than are read of one."""
+        return int((self.tokens.lengths[index] > self.reading.context + self.spare).sum())
 
     def states(self, model: Any, batch: Batch) -> Tensor:
         """Return the states at which tokens are learned, [learned, width]."""

@@ -81,6 +81,11 @@ class PreferenceTask(LanguageTask):
         lengths = self.tokens.lengths[parts] - self.spare
         return np.asarray(np.clip(lengths, 0, self.reading.context))
 
+    def num_long(self, index: Array) -> int:
+        """Return how many of some pairs have an answer of more tokens than are read of one."""
+        longest = np.maximum(self.tokens.lengths[index], self.tokens.lengths[index + 1])
+        return int((longest > self.reading.context + self.spare).sum())
+
     def batches(self, index: Array, *, budget: int, training: bool) -> PairBatches:
         """Return the batches of a part."""
         return PairBatches(self, index, budget, self.reading.seed if training else None)

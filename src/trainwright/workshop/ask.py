@@ -42,6 +42,8 @@ def ask_recipe(
     """
     if isinstance(data, Path):
         data = str(data)
+    if isinstance(data, list | tuple) and data and all(isinstance(one, str | Path) for one in data):
+        data = [str(one) for one in data]
     if recipe is None and is_recipe(data):
         data, recipe = None, data
     asked, base, positions = _start(recipe)

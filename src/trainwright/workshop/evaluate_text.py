@@ -43,7 +43,7 @@ def evaluate_text(model: TextModel, data: Any, *, query: str | None = None) -> d
     Raises:
         DataError: the data does not say what is right.
     """
-    from trainwright.workshop.language_data import as_text
+    from trainwright.workshop.language_source import as_text
 
     if isinstance(data, str):
         from pathlib import Path

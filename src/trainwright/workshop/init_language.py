@@ -14,8 +14,8 @@ from trainwright.features.language.formats import FORMATS, choose_format, task_o
 from trainwright.features.language.samples import read_samples
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings, Recipe
-from trainwright.workshop.language_data import as_text
 from trainwright.workshop.language_network import family_of
+from trainwright.workshop.language_source import as_text
 
 Comments = dict[tuple[str, ...], str]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -16,11 +15,9 @@ import polars as pl
 
 from trainwright.data.cache import prune
 from trainwright.data.open import open_table
-from trainwright.data.sources.text import ENDINGS
 from trainwright.data.splits.parts import PARTS
 from trainwright.data.table import Quarantined, Table
 from trainwright.data.token_store import TokenRows, Tokens, TokenWriter, open_tokens
-from trainwright.data.wording import counted
 from trainwright.features.language.formats import Format, Sample, choose_format
 from trainwright.features.language.samples import parts_of, read_samples, text_of, tokenized
 from trainwright.features.language.tokenizer import FILE, LanguageTokenizer
@@ -30,19 +27,16 @@ from trainwright.foundation.hashing import json_hash
 from trainwright.foundation.leases import use
 from trainwright.foundation.locks import locked
 from trainwright.foundation.paths import cache_folder, whole_folder
-from trainwright.foundation.random import numpy_stream
-from trainwright.recipe.recipe import DataSettings, Recipe, SplitSettings
+from trainwright.recipe.recipe import Recipe
 from trainwright.workshop.language_network import objective_of
+from trainwright.workshop.language_source import as_text
+from trainwright.workshop.language_split import FEW, Sharing, share_samples
 
 Array = npt.NDArray[Any]
 
-_VERSION = 1
+_VERSION = 2
 """Version of the cached tokens; raised when they change."""
 
-_FEW = 50
-"""With fewer samples than this each is cut into its parts, as one of them alone would be no test."""
-_SHARES = (0.05, 0.05)
-"""Validation and test where the recipe does not say: texts are many tokens."""
 _ROWS, _CHUNK_BYTES, _LOOKED_AT = 4_096, 1 << 25, 64
 _IN_MEMORY_BYTES = 1 << 30
 
@@ -62,7 +56,7 @@ class LanguageData:
         quarantined: rows set aside.
         notes: what was decided or noticed, one sentence each.
         trained_tokenizer: whether the tokenizer was made for this data.
-        shared_out: how samples were shared out: "random", "given", or "ends" of each.
+        shared_out: how samples were shared out (see `Sharing`).
         seconds: step → time it took.
         cached: the tokens came from an earlier run.
         encodes: whether an encoder reads the sources.
@@ -116,7 +110,7 @@ def prepare_language(
         list(table.schema), task=task, asked=settings.format, called=settings.columns, where=table.name
     )
     notes = list(table.notes)
-    sharing = _sharing(recipe.split, table, recipe.seed, cuts=task in {"causal-lm", "masked-lm"})
+    sharing = share_samples(recipe.split, table, sorted(set(names.values())), task=task, seed=recipe.seed)
     notes += sharing.notes
     seconds = {"open": time.monotonic() - began}
     began = time.monotonic()
@@ -149,140 +143,15 @@ def prepare_language(
         quarantined=quarantined,
         notes=notes,
         trained_tokenizer=made,
-        shared_out="ends" if sharing.part is None else "random" if table.part is None else "given",
+        shared_out=sharing.method,
         seconds=seconds,
         cached=cached,
         encodes=encodes,
     )
 
 
-def as_text(data: DataSettings, base: Path) -> DataSettings:
-    """Return the settings by which text files are read as texts, and a prepared corpus by its shards.
-
-    Args:
-        data: the recipe's.
-        base: folder that relative paths start from.
-    """
-    if data.format != "auto":
-        return data
-    paths = [data.path] if isinstance(data.path, str) else list(data.path)
-    shards = [_shards(base / path) if "://" not in path else None for path in paths]
-    if any(shards):
-        found = [place for path, shard in zip(paths, shards, strict=True) for place in shard or [path]]
-        return data.model_copy(update={"path": tuple(found)})
-    if all("://" not in path and _holds_text(base / path) for path in paths):
-        return data.model_copy(update={"format": "text"})
-    return data
-
-
-def _shards(folder: Path) -> list[str] | None:
-    """Return the shards of a folder that `trainwright prepare` made; None for any other."""
-    if not (folder / "manifest.json").is_file():
-        return None
-    return [str(path.resolve()) for path in sorted(folder.glob("part-*.parquet"))] or None
-
-
-def _holds_text(path: Path) -> bool:
-    """Return whether a path is a text file, or a folder of more text files than tables."""
-    if path.is_file():
-        return path.suffix.lower() in ENDINGS
-    if not path.is_dir():
-        return False
-    endings = Counter(
-        file.suffix.lower() for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")
-    )
-    texts = sum(count for ending, count in endings.items() if ending in ENDINGS)
-    tables = sum(endings[ending] for ending in (".parquet", ".jsonl", ".ndjson", ".csv", ".arrow"))
-    return texts > tables
-
-
-@dataclass(frozen=True)
-class _Sharing:
-    """How samples are shared out.
-
-    Attributes:
-        part: part of each row, int8 [rows]; None where each sample is cut into its parts.
-        validation, test: shares.
-        notes: what is worth a word.
-    """
-
-    part: Array | None
-    validation: float
-    test: float
-    notes: tuple[str, ...] = ()
-
-    @property
-    def key(self) -> Any:
-        """What differs where samples are cut in other places."""
-        if self.part is not None:
-            return hashlib.blake2b(self.part.tobytes(), digest_size=16).hexdigest()
-        return [self.validation, self.test]
-
-    def cut(self, sample: Sample) -> list[Sample]:
-        """Return the training, validation and test part of a sample; itself where it is in one part."""
-        if self.part is not None:
-            return [sample]
-        text = text_of(sample)
-        first = _line_at(text, 1 - self.validation - self.test)
-        second = max(_line_at(text, 1 - self.test), first) if self.test else len(text)
-        return [Sample(text[:first]), Sample(text[first:second]), Sample(text[second:])]
-
-    def indices(self, rows: Array, sizes: Array, parts_each: int) -> dict[str, Array]:
-        """Return part → samples with something in them (or of pairs the first rows of tokens)."""
-        part = np.arange(len(rows)) % len(PARTS) if self.part is None else self.part[rows]
-        return {
-            name: parts_each * np.flatnonzero((part == number) & (sizes > 0)).astype(np.int64)
-            for number, name in enumerate(PARTS)
-        }
-
-
-def _line_at(text: str, share: float) -> int:
-    """Return the beginning of a line near a share of a text."""
-    wanted = round(share * len(text))
-    for mark in ("\n\n", "\n", " "):
-        found = text.rfind(mark, wanted * 9 // 10, wanted)
-        if found >= 0:
-            return found + len(mark)
-    return wanted
-
-
-def _sharing(split: SplitSettings, table: Table, seed: int, *, cuts: bool) -> _Sharing:
-    """Return how samples are shared out; texts may be cut for it, conversations and pairs are not."""
-    validation, test = split.shares(_SHARES)
-    if split.method not in {"auto", "random", "column", "given"}:
-        raise RecipeError(
-            f"a language model's samples are not split by {split.method}",
-            where="split.method",
-            fix="set it to auto or random, or give files for validation and test",
-        )
-    if table.part is not None:
-        part = np.asarray(table.part)
-        if not (part == 1).any():  # a test set alone was given: validation comes from the rest
-            part = part.copy()
-            rest = np.flatnonzero(part == 0)
-            chosen = numpy_stream(seed, "split").permutation(len(rest))[
-                : max(1, round(validation * len(rest)))
-            ]
-            part[rest[chosen]] = 1
-        return _Sharing(part, validation, test)
-    if cuts and table.num_rows < _FEW:
-        what = counted(table.num_rows, "document")
-        return _Sharing(
-            None,
-            validation,
-            test,
-            (f"Validation and test are the ends of the {what}: there are few of them.",),
-        )
-    order = numpy_stream(seed, "split").permutation(table.num_rows)
-    part = np.zeros(table.num_rows, dtype=np.int8)
-    first = max(1, round(validation * table.num_rows))
-    part[order[:first]] = 1
-    part[order[first : first + round(test * table.num_rows)]] = 2
-    return _Sharing(part, validation, test)
-
-
 def _samples(
-    table: Table, form: Format, names: Mapping[str, str], sharing: _Sharing, *, skip: int = 0
+    table: Table, form: Format, names: Mapping[str, str], sharing: Sharing, *, skip: int = 0
 ) -> Iterator[tuple[list[Sample], list[int], dict[int, str], int]]:
     """Yield samples, their rows, broken rows, and the number of rows so far; `skip` rows are left out."""
     done, columns = 0, sorted(set(names.values()))
@@ -311,7 +180,7 @@ def _tokenizer(
     table: Table,
     form: Format,
     names: Mapping[str, str],
-    sharing: _Sharing,
+    sharing: Sharing,
 ) -> tuple[bool, LanguageTokenizer]:
     """Return whether the tokenizer was made for this data, and the tokenizer."""
     settings, masked = recipe.language, recipe.task == "masked-lm"
@@ -331,20 +200,26 @@ def _tokenizer(
     kind: Kind = "wordpiece" if masked else "bpe"
     if settings.tokenizer in KINDS:
         kind = next(known for known in KINDS if known == settings.tokenizer)
-    broken: dict[int, str] = {}
-    texts = _training_texts(table, form, names, sharing, broken)
-    characters = sum(map(len, texts()))
-    _check_quarantine(_set_aside(table, broken), table, recipe.data.quarantine_limit)
-    if not characters:
-        raise DataError("there is no text to train a tokenizer on", where=table.name, fix="give more text")
-    vocabulary = settings.vocabulary or vocabulary_for(characters)
     key = json_hash(
-        [_VERSION, table.fingerprint, form.kind, dict(names), kind, vocabulary, masked, sharing.key]
+        [
+            *(_VERSION, table.fingerprint, form.kind, dict(names), kind),
+            # How many tokens suit the texts follows from them: they need not be counted to find it here.
+            *(settings.vocabulary or "auto", masked, sharing.key),
+        ]
     )
     folder = cache_folder("tokenizers") / key
     use(folder)
     with _locked(folder, "a tokenizer for the same data is being trained"):
         if not (folder / FILE).is_file():
+            broken: dict[int, str] = {}
+            texts = _training_texts(table, form, names, sharing, broken)
+            characters = sum(map(len, texts()))
+            _check_quarantine(_set_aside(table, broken), table, recipe.data.quarantine_limit)
+            if not characters:
+                raise DataError(
+                    "there is no text to train a tokenizer on", where=table.name, fix="give more text"
+                )
+            vocabulary = settings.vocabulary or vocabulary_for(characters)
             made = train_tokenizer(
                 sampled(texts(), characters), kind=kind, vocabulary=vocabulary, masked=masked
             )
@@ -356,7 +231,7 @@ def _tokenizer(
 
 
 def _training_texts(
-    table: Table, form: Format, names: Mapping[str, str], sharing: _Sharing, broken: dict[int, str]
+    table: Table, form: Format, names: Mapping[str, str], sharing: Sharing, broken: dict[int, str]
 ) -> Callable[[], Iterator[str]]:
     """Return what yields the texts of training; rows that are none are put into `broken`."""
 
@@ -400,7 +275,7 @@ def _tokens(
     word: str,
     form: Format,
     names: Mapping[str, str],
-    sharing: _Sharing,
+    sharing: Sharing,
     tokenizer: LanguageTokenizer,
 ) -> tuple[Tokens, bool]:
     """Return the samples as tokens, from the cache of an earlier run where there is one."""
@@ -592,7 +467,7 @@ def _some_texts(data: LanguageData, number: int) -> list[str]:
     frame = data.table.take(chosen, sorted(set(data.names.values())))
     samples, _, _ = read_samples(frame, form, data.names, 0)
     texts = [text_of(sample) for sample in samples]
-    if len(texts) < _FEW:  # few long ones: some pieces of each
+    if len(texts) < FEW:  # few long ones: some pieces of each
         step = _FERTILITY_CHARACTERS * 10
         texts = [text[at : at + step] for text in texts for at in range(0, len(text), step)][:number]
     return texts

@@ -27,6 +27,7 @@ from trainwright.workshop.language_choices import (
     depth_for,
     evaluate_every,
 )
+from trainwright.workshop.language_context import fit_to_context
 from trainwright.workshop.language_data import LanguageData, describe_language, prepare_language
 from trainwright.workshop.language_network import (
     build_network,
@@ -308,7 +309,7 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     task = LANGUAGE_TASKS[objective](data.tokens, reading_of(resolved, data.tokenizer))
     if depth is not None:
         data.notes.append(f"The model has {depth} layers: what the budget and the training texts can teach.")
-    _say_long(data, task)
+    fit_to_context(data, task)
     _check_prompts(recipe, data, network)
     batches = task.batches(data.indices["training"], budget=tokens_a_batch, training=True)
     plan = batches.plan(0)
@@ -407,16 +408,6 @@ def _check_vocabulary(recipe: Recipe, data: LanguageData, network: LanguageModel
             f"the tokenizer gives ids up to {largest}, and the model knows {network.vocabulary} tokens",
             where=recipe.model.checkpoint or "language.tokenizer",
             fix="use the tokenizer that belongs to the checkpoint",
-        )
-
-
-def _say_long(data: LanguageData, task: LanguageTask) -> None:
-    """Note how many samples are longer than the context, and what becomes of them."""
-    longer, context = task.num_long(), task.reading.context
-    if longer:
-        what = "split" if task.reading.long == "split" else "cut off there"
-        data.notes.append(
-            f"{longer:,} of {len(data.tokens.lengths):,} samples have more than {context} tokens: {what}."
         )
 
 

@@ -129,3 +129,30 @@ def test_columns_may_have_other_names() -> None:
     assert word == "prompt"
     assert samples[0].turns == (ASKED, SAID)
     assert read([{"verse": "x"}], "causal-lm")[0] == "text"  # the only column there is
+
+
+@pytest.mark.parametrize("answer", ['{"a": 1}', "[1, 2]", "[]", "{}", '[{"a": 1}]', '"x"', "[broken"])
+def test_json_that_is_no_message_is_what_was_said(answer: str) -> None:
+    row = {"prompt": answer, "chosen": answer, "rejected": "No."}
+    _, samples, broken = read([row], "preference")
+    assert not broken
+    assert (samples[0].turns, samples[0].chosen) == ((Turn("user", answer),), answer)
+    _, samples, broken = read([{"prompt": "x", "chosen": "No.", "rejected": answer}], "preference")
+    assert samples[0].rejected == answer
+
+
+def test_the_system_is_nobody_that_could_be_answered() -> None:
+    messages = [{"role": "system", "content": "Be kind."}, MESSAGES[1]]
+    _, samples, broken = read([{"messages": messages}], "chat")
+    assert not samples
+    assert "the assistant speaks first" in broken[0]
+
+
+def test_names_of_columns_without_effect_are_refused() -> None:
+    with pytest.raises(DataError, match=r"no format has a column 'txt' .*did you mean 'text'"):
+        read([{"body": "x", "text": "y"}], "causal-lm", called={"txt": "body"})
+    with pytest.raises(DataError, match="names 'prompt', which has no effect: the format is text"):
+        read([{"body": "x", "text": "y"}], "causal-lm", called={"prompt": "body"})
+    assert read([{"body": "x", "text": "y"}], "causal-lm", called={"text": "body"})[1][0].text == "x"
+    asked = read([{"q": "hi", "a": "Hello."}], "chat", called={"question": "q", "answer": "a"})
+    assert asked[1][0].turns == (ASKED, SAID)

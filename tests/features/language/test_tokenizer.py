@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from trainwright.features.language.samples import blocks_of
 from trainwright.features.language.template import CHATML, ChatTemplate, Turn
 from trainwright.features.language.tokenizer import LanguageTokenizer
-from trainwright.features.language.train import train_tokenizer, vocabulary_for
+from trainwright.features.language.train import Kind, train_tokenizer, vocabulary_for
 from trainwright.foundation.errors import DataError, RecipeError
 
 TEXTS = [
@@ -165,6 +165,32 @@ def test_vocabulary_grows_with_the_text() -> None:
     assert (sizes[0], sizes[-1]) == (512, 49_152)
 
 
-def test_a_vocabulary_without_room_is_refused() -> None:
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+@pytest.mark.parametrize("masked", [True, False])
+def test_a_vocabulary_without_room_is_refused(kind: Kind, masked: bool) -> None:
+    with pytest.raises(DataError, match="no room") as caught:
+        train_tokenizer(TEXTS, kind=kind, vocabulary=100, masked=masked)
+    assert caught.value.fix is not None
+    smallest = int(caught.value.fix.split()[3])
     with pytest.raises(DataError, match="no room"):
-        train_tokenizer(TEXTS, kind="bpe", vocabulary=100, masked=False)
+        train_tokenizer(TEXTS, kind=kind, vocabulary=smallest - 1, masked=masked)
+    made = train_tokenizer(TEXTS, kind=kind, vocabulary=smallest, masked=masked)
+    assert made.decode(made.encode([TEXTS[3]])[0]) == TEXTS[3]
+
+
+def test_what_wordpiece_gives_back() -> None:
+    """Words come back; line ends and what is rare do not, so a model that writes may not have it."""
+    made = tokenizer("wordpiece")
+    for text, back in (
+        ("白日", "白 日"),
+        ("def f(x)", "def f ( x )"),
+        ("one\ntwo", None),
+        ("fox \U0001f680", None),
+    ):
+        (ids,) = made.encode([text])
+        if back is not None:
+            assert made.decode(ids).replace(" ", "") == back.replace(" ", "")
+        else:
+            assert made.decode(ids) != text
+    with pytest.raises(DataError, match="this model writes; set it to bpe or unigram"):
+        train_tokenizer(TEXTS, kind="wordpiece", vocabulary=400, masked=False)

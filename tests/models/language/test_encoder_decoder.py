@@ -224,7 +224,7 @@ def test_contexts(tmp_path: Path) -> None:
 
 def test_long_sources_and_targets_are_cut_each_by_itself() -> None:
     learned = task([[*range(10, 30), END], [5, END]], [[40, END], list(range(40, 60))], context=8)
-    assert learned.num_long() == 2
+    assert learned.num_long(np.arange(2)) == 2
     batches = learned.batches(np.arange(2), budget=100, training=False)
     assert batches.size(np.arange(2)) == 8 + 2 + 2 + 8
     batch = batches.batch(np.array([0, 1]))

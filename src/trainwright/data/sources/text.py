@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,8 +22,8 @@ from trainwright.foundation.errors import DataError
 from trainwright.foundation.hashing import json_hash
 from trainwright.recipe.recipe import DataSettings
 
-TEXT, FILE = "text", "file"
-"""Columns of the table: the text, and the file that it is from."""
+TEXT, FILE, PIECE = "text", "file", "piece"
+"""Columns of the table: the text, the file that it is from, and which piece of a long file it is, from 0."""
 
 ENDINGS = frozenset(
     {".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".org", ".adoc", ".log", ".srt"}
@@ -35,14 +36,14 @@ DOCUMENT_CHARACTERS = 1 << 22
 """A longer file is cut, at a blank line where there is one, else at the end of a line."""
 
 _FRAME_CHARACTERS = 1 << 24
-_VERSION = 1
+_VERSION = 2
 
 
 def open_text(place: Place, settings: DataSettings, memory: Memory) -> Table:
     """Open a text file, or all text files below a folder.
 
-    The table has the columns `text` and `file`. Empty files are left out, and files that are no text are set
-    aside, each with its reason.
+    The table has the columns `text`, `file` and `piece`. Files that are empty, no text, or cannot be read are
+    set aside, each with its reason.
 
     Raises:
         DataError: there is no text, or a single file is none.
@@ -57,10 +58,18 @@ def open_text(place: Place, settings: DataSettings, memory: Memory) -> Table:
     reading = Reading(place)
     stamp = hashlib.blake2b(digest_size=16)
     for file in files:
-        status = file.stat()
-        stamp.update(f"{file}/{status.st_size}/{status.st_mtime_ns}\n".encode())
+        stamp.update(f"{file}/{_stamp(file)}\n".encode())
     key = json_hash([_VERSION, "text", str(place.path.resolve()), stamp.hexdigest(), settings.encoding])
     return collect(reading, _frames(reading, files, settings), key=key, memory=memory)
+
+
+def _stamp(file: Path) -> str:
+    """Return what changes where a file does; of one that is not there too, even of a link to nowhere."""
+    try:
+        status = file.stat()
+    except OSError as error:
+        return type(error).__name__
+    return f"{status.st_size}/{status.st_mtime_ns}"
 
 
 def _files(root: Path) -> list[Path]:
@@ -81,30 +90,35 @@ def _frames(reading: Reading, files: list[Path], settings: DataSettings) -> Iter
     root = reading.place.path
     texts: list[str] = []
     names: list[str] = []
+    pieces: list[int] = []
     held = long = 0
 
     def frame() -> pl.DataFrame:
-        return pl.DataFrame({TEXT: texts, FILE: names}, schema={TEXT: pl.String, FILE: pl.String})
+        schema = {TEXT: pl.String, FILE: pl.String, PIECE: pl.Int64}
+        return pl.DataFrame({TEXT: texts, FILE: names, PIECE: pieces}, schema=schema)
 
     for file in files:
         name = file.name if file == root else file.relative_to(root).as_posix()
         parts = 0
         try:
-            encoding = text_encoding(file, name=name, asked=settings.encoding)
-        except DataError as error:
+            for text in _texts_of(file, name, settings):
+                if text.strip():
+                    texts.append(text)
+                    names.append(name)
+                    pieces.append(parts)
+                    parts += 1
+                    held += len(text)
+                if held > _FRAME_CHARACTERS:
+                    yield frame()
+                    texts, names, pieces, held = [], [], [], 0
+        except (DataError, OSError) as error:
             if file == root:
                 raise
-            reading.set_aside(None, f"{name}: {error.what}")
+            why = (
+                error.what if isinstance(error, DataError) else f"the file cannot be read ({error.strerror})"
+            )
+            reading.set_aside(None, f"{name}: {why}")
             continue
-        for text in documents(file, encoding):
-            if text.strip():
-                parts += 1
-                texts.append(text)
-                names.append(name)
-                held += len(text)
-            if held > _FRAME_CHARACTERS:
-                yield frame()
-                texts, names, held = [], [], 0
         long += parts > 1
         if not parts:
             reading.set_aside(None, f"{name}: the file is empty")
@@ -113,6 +127,18 @@ def _frames(reading: Reading, files: list[Path], settings: DataSettings) -> Iter
         reading.notes.append(f"Cut into several documents: {counted(long, 'file')} of more than {size}.")
     if texts:
         yield frame()
+
+
+def _texts_of(file: Path, name: str, settings: DataSettings) -> Iterator[str]:
+    """Yield the documents of a file.
+
+    Raises:
+        DataError: it is no text, or no file at all.
+        OSError: it cannot be read.
+    """
+    if not stat.S_ISREG(file.stat().st_mode):
+        raise DataError("this is no plain file", where=name, fix="give a file")  # reading a pipe never ends
+    yield from documents(file, text_encoding(file, name=name, asked=settings.encoding))
 
 
 def documents(file: Path, encoding: str) -> Iterator[str]:

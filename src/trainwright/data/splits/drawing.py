@@ -10,7 +10,13 @@ import polars as pl
 
 from trainwright.data.schema import Schema
 from trainwright.data.splits.parts import PARTS
-from trainwright.data.splits.repeats import first_equal, first_of, first_of_numbers, numbered
+from trainwright.data.splits.repeats import (
+    first_equal,
+    first_of,
+    first_of_numbers,
+    kept_together,
+    numbered,
+)
 from trainwright.data.splits.share_out import share_out
 from trainwright.data.table import Table
 from trainwright.data.values import as_words
@@ -20,10 +26,6 @@ from trainwright.recipe.recipe import SplitSettings
 Array = npt.NDArray[Any]
 
 _CLASS_TYPES = ("category", "boolean", "ordinal")
-_COMMON = 0.05
-"""Share of the rows from which equal inputs are the rule, not copies: such rows may be in all parts."""
-_FEWEST_GROUPS = 10
-"""Fewer different rows make no training, validation and test."""
 
 
 def class_target(schema: Schema) -> str | None:
@@ -83,22 +85,18 @@ class Drawing:
         Rows with equal inputs are a group, unless they are so many that they are no copies, or the groups so
         few that they make no split.
         """
-        first = first_of_numbers(self.first[mine])
-        count = np.bincount(first, minlength=len(first))[first]
-        few = len(np.unique(first)) < _FEWEST_GROUPS
-        common = count > (1 if few else max(_COMMON * len(mine), 10))
-        copies = int(((first != np.arange(len(first))) & ~common).sum())
+        group, copies, common = kept_together(first_of_numbers(self.first[mine]))
         if copies:
             self.say(
                 f"{copies:,} rows repeat the inputs of another row and stay in one part with it: "
                 "a model must not be judged by what it learned by heart"
             )
-        if common.any():
+        if common:
             self.say(
-                f"{int(common.sum()):,} rows have inputs that too many rows share, and may be in any part: "
+                f"{common:,} rows have inputs that too many rows share, and may be in any part: "
                 "equal inputs are the rule here, not copies"
             )
-        return numbered(np.where(common, np.arange(len(first)), first))
+        return group
 
     def drawn(self, mine: Array, shares: tuple[float, float], target: str | None) -> Array:
         """Draw the parts of some rows, by class where there is a target, int8 [mine]."""

@@ -13,6 +13,10 @@ from trainwright.data.table import CHUNK_ROWS, Table
 Rows = npt.NDArray[np.int64]
 
 _HEAVY_ROWS = 1_024
+_COMMON = 0.05
+"""Share of the rows from which equal ones are the rule, not copies: such rows may be in all parts."""
+_FEWEST_GROUPS = 10
+"""Fewer different rows make no training, validation and test."""
 
 
 def first_equal(table: Table, columns: Sequence[str]) -> Rows:
@@ -57,6 +61,25 @@ def numbered(first: Rows) -> Rows:
     is_first = first == np.arange(len(first))
     numbers: Rows = (np.cumsum(is_first) - 1)[first]
     return numbers
+
+
+def kept_together(first: Rows) -> tuple[Rows, int, int]:
+    """Return groups of equal rows, unless they are so many that they are no copies, or too few to be split.
+
+    Args:
+        first: for every row the first one that equals it, int64 [rows].
+
+    Returns:
+        group: of each row, numbered by first row, int64 [rows].
+        copies: rows that repeat another one and are in its group.
+        common: rows that too many rows equal, each a group of its own.
+    """
+    own = np.arange(len(first))
+    count = np.bincount(first, minlength=len(first))[first]
+    few = int((first == own).sum()) < _FEWEST_GROUPS
+    common = count > (1 if few else max(_COMMON * len(first), 10))
+    copies = int(((first != own) & ~common).sum())
+    return numbered(np.where(common, own, first)), copies, int(common.sum())
 
 
 def joined(one: Rows, other: Rows) -> Rows:

@@ -56,6 +56,11 @@ class Format:
     read: Callable[[Row], Sample]
     optional: tuple[str, ...] = field(default=())
 
+    @property
+    def known(self) -> list[str]:
+        """All names that its columns may have."""
+        return [*(name for alternatives in self.columns for name in alternatives), *self.optional]
+
     def names(self, columns: Iterable[str], called: Mapping[str, str]) -> dict[str, str] | None:
         """Return the format's names → columns of the data; None where one is missing.
 
@@ -120,8 +125,8 @@ def _preference(row: Row) -> Sample:
     if row.get("messages") is not None:
         before = _turns(row["messages"])
     elif row.get("prompt") is not None:
-        prompt = _json(row["prompt"])
-        before = _turns(prompt) if isinstance(prompt, list) else [Turn("user", str(row["prompt"]))]
+        messages = _messages(row["prompt"])
+        before = [Turn("user", str(row["prompt"]))] if messages is None else _turns(messages)
     chosen, rejected = _answer(row["chosen"], "chosen"), _answer(row["rejected"], "rejected")
     if not before:
         if chosen[:-1] != rejected[:-1]:
@@ -135,11 +140,9 @@ def _preference(row: Row) -> Sample:
 
 def _answer(value: Any, name: str) -> list[Turn]:
     """Return the turns of an answer: a text, a message, or a conversation that ends with it."""
-    parsed = _json(value)
-    if isinstance(parsed, dict):
-        turns = _turns([parsed])
-    elif isinstance(parsed, list):
-        turns = _turns(parsed)
+    messages = _messages(value)
+    if messages is not None:
+        turns = _turns(messages)
     elif isinstance(value, str):
         turns = [Turn("assistant", value)]
     else:
@@ -147,6 +150,19 @@ def _answer(value: Any, name: str) -> list[Turn]:
     if not turns or turns[-1].role != "assistant" or not turns[-1].text.strip():
         raise Unusable(f"{name} does not end with an answer of the assistant")
     return turns
+
+
+def _messages(value: Any) -> list[Any] | None:
+    """Return the messages that a value is, in a list or one alone; None where it is something else.
+
+    JSON that no message is made of is text: an answer may well be an object or a list.
+    """
+    parsed = _json(value)
+    listed = [parsed] if isinstance(parsed, dict) else parsed
+    if not isinstance(listed, list) or not listed:
+        return None
+    are_messages = all(isinstance(one, dict) and ("role" in one or "from" in one) for one in listed)
+    return listed if are_messages or not isinstance(value, str) else None
 
 
 def _pair(row: Row) -> Sample:
@@ -205,9 +221,18 @@ def choose_format(
         where: what messages call the data.
 
     Raises:
-        DataError: the columns fit no format, or none that the task learns from.
+        DataError: the columns fit no format, or none that the task learns from; or a name of `called` has no
+            effect.
     """
     kinds = KINDS_OF_TASK[task]
+    known = dict.fromkeys(name for form in FORMATS.values() for name in form.known)
+    for name in called:
+        if name not in known:
+            raise DataError(
+                f"no format has a column '{name}' (language.columns)",
+                where=where,
+                fix=did_you_mean(name, known),
+            )
     for column in called.values():
         if column not in columns:
             raise DataError(
@@ -234,6 +259,7 @@ def choose_format(
     for kind in kinds:
         for word, (form, names) in found.items():
             if form.kind == kind:
+                _check_used(called, word, names, where)
                 return word, form, names
     if found:
         has = next(iter(found))
@@ -254,6 +280,18 @@ def choose_format(
         where=where,
         fix=f"rename them or set language.columns; there are {wanted}",
     )
+
+
+def _check_used(called: Mapping[str, str], word: str, names: Mapping[str, str], where: str) -> None:
+    """Refuse names of columns that the chosen format does not read."""
+    form = FORMATS[word]
+    for name, column in called.items():
+        if name not in form.known or column not in names.values():
+            raise DataError(
+                f"language.columns names '{name}', which has no effect: the format is {word}",
+                where=where,
+                fix=f"leave it out, or name columns of {word}: {', '.join(form.known)}",
+            )
 
 
 def task_of_columns(columns: Sequence[str]) -> str | None:
@@ -322,7 +360,7 @@ def _checked(turns: list[Turn]) -> tuple[Turn, ...]:
         raise Unusable("the assistant says nothing")
     if not any(turn.text.strip() for turn in answers):
         raise Unusable("the assistant's answer is empty")
-    if turns[0].role == "assistant":
+    if next(turn.role for turn in turns if turn.role != "system") == "assistant":
         raise Unusable("the assistant speaks first, to nobody")
     while turns[-1].role != "assistant":  # what nobody answers teaches nothing
         turns = turns[:-1]

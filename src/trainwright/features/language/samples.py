@@ -13,7 +13,7 @@ from trainwright.data.token_store import TokenRows
 from trainwright.features.language.formats import Format, Sample, Unusable
 from trainwright.features.language.pairs import PairFrames
 from trainwright.features.language.template import Turn
-from trainwright.features.language.tokenizer import Flags, Ids, LanguageTokenizer
+from trainwright.features.language.tokenizer import Flags, Ids, LanguageTokenizer, Shown
 from trainwright.foundation.errors import DataError
 
 _BLOCK = 1 << 16
@@ -115,30 +115,41 @@ def blocks_of(text: str) -> Iterator[str]:
 
 def _chats(samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
     done = _Collector()
+    shown: list[Shown] = []
+    whose: list[tuple[int, Sample]] = []
     for sample, row in zip(samples, rows, strict=True):
         try:
-            ids, trained = tokenizer.encode_chats([sample.turns])[0]
+            shown.append(tokenizer.show(sample.turns))
+            whose.append((row, sample))
         except DataError as error:
             done.broken[row] = error.what
-            continue
-        if not trained.any():
+    for (row, sample), (ids, trained) in zip(whose, tokenizer.cut(shown), strict=True):
+        if trained.any():
+            done.add(row, [(ids, trained)], "".join(turn.text for turn in sample.turns))
+        else:
             done.broken[row] = "no token of it is trained"
-            continue
-        done.add(row, [(ids, trained)], "".join(turn.text for turn in sample.turns))
     return done.rows()
 
 
 def _preferences(samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
     done = _Collector()
+    shown: list[Shown] = []
+    whose: list[tuple[int, Sample]] = []
     for sample, row in zip(samples, rows, strict=True):
         chats = [[*sample.turns, Turn("assistant", answer)] for answer in (sample.chosen, sample.rejected)]
         try:
-            parts = tokenizer.encode_chats(chats)
+            shown += [tokenizer.show(turns) for turns in chats]
+            whose.append((row, sample))
         except DataError as error:
             done.broken[row] = error.what
-            continue
+    cut = tokenizer.cut(shown)
+    for (row, sample), better, worse in zip(whose, cut[::2], cut[1::2], strict=True):
         # Only the last answer is judged: what went before is the same in both.
-        done.add(row, [(ids, _last_span(trained)) for ids, trained in parts], text_of(sample))
+        parts = [(ids, _last_span(trained)) for ids, trained in (better, worse)]
+        if all(trained.any() for _, trained in parts):
+            done.add(row, parts, text_of(sample))
+        else:
+            done.broken[row] = "no token of it is trained"
     return done.rows()
 
 

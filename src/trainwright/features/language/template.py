@@ -6,9 +6,10 @@ sandbox, which reaches neither files nor Python.
 
 from __future__ import annotations
 
+import json
 import re
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -43,10 +44,11 @@ PLAIN = """\
 
 ROLES = ("system", "user", "assistant", "tool")
 
-_MARKED = re.compile(r"\{%-?\s*generation\s*-?%\}")
-_BEGIN, _END = "\ue0b0", "\ue0b1"
-"""Private characters that stand around what the assistant says, while a template is rendered."""
-_STATEMENT = re.compile(r"\{%(-?)\s*(end)?generation\s*(-?)%\}")
+_MARKED = re.compile(r"\{%[-+]?\s*generation\s*[-+]?%\}")
+_BEGIN, _END = "generation_begins", "generation_ends"
+"""What the template's context calls the marks around what the assistant says."""
+_PRIVATE = (range(0xE000, 0xF900), range(0xF0000, 0xFFFFE), range(0x100000, 0x10FFFE))
+"""Code points that mean nothing by themselves (Unicode 16, section 23.5)."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class ChatTemplate:
 
     def prompt(self, turns: Sequence[Turn]) -> str:
         """Return the text behind which the assistant speaks."""
-        return self._render(turns, prompt=True).replace(_BEGIN, "").replace(_END, "")
+        return self._render(turns, prompt=True)
 
     def render(self, turns: Sequence[Turn]) -> Rendered:
         """Return a conversation and which part of it the assistant said.
@@ -104,7 +106,8 @@ class ChatTemplate:
             RecipeError: it does not tell what the assistant says.
         """
         if self.is_marked:
-            return _between_marks(self._render(turns))
+            begin, end = unused_characters([self.source, *(turn.text for turn in turns)], 2)
+            return _between(self._render(turns, marks=(begin, end)), begin, end)
         whole = self._render(turns)
         spans = []
         for number, turn in enumerate(turns):
@@ -121,16 +124,17 @@ class ChatTemplate:
                 spans.append((len(before), len(until)))
         return Rendered(whole, tuple(spans))
 
-    def _render(self, turns: Sequence[Turn], *, prompt: bool = False) -> str:
+    def _render(
+        self, turns: Sequence[Turn], *, prompt: bool = False, marks: tuple[str, str] = ("", "")
+    ) -> str:
         from trainwright.features.language.sandbox import SECONDS
 
         messages = [{"role": turn.role, "content": turn.text} for turn in turns]
+        words = {_BEGIN: marks[0], _END: marks[1], **self.special}
         try:
             compiled = self._compiled
             compiled.environment.deadline = time.monotonic() + SECONDS
-            return str(
-                compiled.render(messages=messages, add_generation_prompt=prompt, tools=None, **self.special)
-            )
+            return str(compiled.render(messages=messages, add_generation_prompt=prompt, tools=None, **words))
         except _Refused as error:
             raise DataError(f"the chat template refuses it: {error}", fix="mend the conversation") from error
         except Exception as error:  # a template may divide by zero, call itself, or take all memory
@@ -144,18 +148,36 @@ class ChatTemplate:
     def _compiled(self) -> Any:
         import jinja2
 
+        from trainwright.features.language.generation_tag import GenerationTag
         from trainwright.features.language.sandbox import Sandbox
 
         # As transformers sets it up: templates are written for that.
-        environment = Sandbox(trim_blocks=True, lstrip_blocks=True, extensions=["jinja2.ext.loopcontrols"])
+        environment = Sandbox(
+            trim_blocks=True, lstrip_blocks=True, extensions=[GenerationTag, "jinja2.ext.loopcontrols"]
+        )
         environment.globals |= {"raise_exception": _refuse, "strftime_now": _no_clock}
-        source = _STATEMENT.sub(_mark, self.source)
+        environment.filters["tojson"] = _json
         try:
-            return environment.from_string(source)
+            return environment.from_string(self.source)
         except (jinja2.TemplateError, RecursionError) as error:
             raise RecipeError(
                 f"this is not a Jinja template: {error}", where="language.template", fix="mend it"
             ) from error
+
+
+def unused_characters(texts: Sequence[str], number: int) -> list[str]:
+    """Return private characters that are in none of some texts, always the same ones.
+
+    People do write private characters: shells and editors draw arrows with them.
+    """
+    return [mark for mark, _ in zip(_unused(texts), range(number), strict=False)]
+
+
+def _unused(texts: Sequence[str]) -> Iterator[str]:
+    candidates: Iterable[str] = (chr(point) for block in _PRIVATE for point in block)
+    for mark in candidates:
+        if not any(mark in text for text in texts):
+            yield mark
 
 
 class _Refused(Exception):  # noqa: N818
@@ -173,17 +195,17 @@ def _no_clock(form: str) -> str:
     return datetime.date(2026, 1, 1).strftime(form)
 
 
-def _mark(found: re.Match[str]) -> str:
-    """Return what prints a private character where a generation statement stood."""
-    left, end, right = found.groups()
-    return f"{{{{{left} '{_END if end else _BEGIN}' {right}}}}}"
+def _json(value: Any, ensure_ascii: bool = False, **words: Any) -> str:
+    """Return a value as JSON; Jinja's own filter would escape what is special in HTML."""
+    return json.dumps(value, ensure_ascii=ensure_ascii, **words)
 
 
-def _between_marks(text: str) -> Rendered:
+def _between(text: str, begin: str, end: str) -> Rendered:
+    """Return a text without its marks, and what stood between them."""
     pieces: list[str] = []
     spans: list[tuple[int, int]] = []
     length = 0
-    for number, piece in enumerate(re.split(f"[{_BEGIN}{_END}]", text)):
+    for number, piece in enumerate(re.split(f"[{begin}{end}]", text)):
         if number % 2:
             spans.append((length, length + len(piece)))
         pieces.append(piece)

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import re
 from bisect import bisect_right
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,12 +18,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from trainwright.features.language.template import CHATML, PLAIN, ChatTemplate, Rendered, Turn
+from trainwright.features.language.template import (
+    CHATML,
+    PLAIN,
+    ChatTemplate,
+    Rendered,
+    Turn,
+    unused_characters,
+)
 from trainwright.foundation.errors import ModelFolderError, RecipeError
 from trainwright.foundation.paths import write_atomic, write_json
 
 if TYPE_CHECKING:
-    from tokenizers import Tokenizer
+    from tokenizers import Encoding, Tokenizer
 
 Ids = npt.NDArray[np.int32]
 Flags = npt.NDArray[np.bool_]
@@ -30,8 +38,23 @@ Flags = npt.NDArray[np.bool_]
 FILE, SETTINGS = "tokenizer.json", "tokenizer_config.json"
 
 ROLES = ("bos_token", "eos_token", "pad_token", "mask_token", "cls_token", "sep_token", "unk_token")
-_PLACEHOLDER = "\ue0b2"
-"""A private character around the number of a special token that stands in a message as plain text."""
+_AT_ONCE = 1 << 22
+"""Characters that are cut at a time: a token with its place takes some 150 bytes on the way."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A conversation as the model reads it, what looks like a special token in a message still hidden.
+
+    Attributes:
+        rendered: its text.
+        taken: placeholder → what stood in its place; such text is cut as any other.
+        mark: the character on either side of a placeholder's number.
+    """
+
+    rendered: Rendered
+    taken: Mapping[str, str] = field(default_factory=dict)
+    mark: str = ""
 
 
 class LanguageTokenizer:
@@ -132,7 +155,7 @@ class LanguageTokenizer:
             rendered = self.template.render([Turn("user", "a"), Turn("assistant", "b")])
         except Exception:  # whether a template can be used is said where it is used
             return None
-        ids, trained = self._cut(rendered, {})
+        ids, trained = self.cut([Shown(rendered)])[0]
         last = ids[trained][-1:] if trained.any() else ids[:0]
         return int(last[0]) if len(last) and int(last[0]) in self.special_ids else None
 
@@ -174,12 +197,35 @@ class LanguageTokenizer:
         Raises:
             DataError: the template refuses a conversation.
         """
-        return [self._cut(*self._rendered(turns)) for turns in chats]
+        return self.cut([self.show(turns) for turns in chats])
+
+    def show(self, turns: Sequence[Turn]) -> Shown:
+        """Return a conversation as `cut` takes it.
+
+        Raises:
+            DataError: the template refuses it.
+        """
+        shielded, taken, mark = self._shielded(turns)
+        return Shown(self.template.render(shielded), taken, mark)
+
+    def cut(self, shown: Sequence[Shown]) -> list[tuple[Ids, Flags]]:
+        """Return ids, and which of them the assistant said, of some conversations; in parallel, in Rust."""
+        found: list[tuple[Ids, Flags]] = []
+        for some in _in_batches(shown):
+            plain = [each.rendered.text for each in some if not each.taken]
+            self.backend.encode_special_tokens = False
+            encodings = iter(self.backend.encode_batch(plain, add_special_tokens=False))
+            made = [None if each.taken else next(encodings) for each in some]
+            for each, encoding in zip(some, made, strict=True):
+                found.append(
+                    self._cut_in_pieces(each) if encoding is None else self._flagged(encoding, each.rendered)
+                )
+        return found
 
     def encode_prompt(self, turns: Sequence[Turn]) -> Ids:
         """Return the ids behind which the assistant speaks."""
-        shielded, taken = self._shielded(turns)
-        return self._cut(Rendered(self.template.prompt(shielded), ()), taken)[0]
+        shielded, taken, mark = self._shielded(turns)
+        return self.cut([Shown(Rendered(self.template.prompt(shielded), ()), taken, mark)])[0][0]
 
     def decode(self, ids: Iterable[int], *, special: bool = False) -> str:
         """Return the text of some ids.
@@ -194,63 +240,67 @@ class LanguageTokenizer:
         """Return the text of each token by itself, for people to look at."""
         return [self.decode([token], special=True) for token in ids]
 
-    def _rendered(self, turns: Sequence[Turn]) -> tuple[Rendered, dict[str, str]]:
-        shielded, taken = self._shielded(turns)
-        return self.template.render(shielded), taken
-
-    def _shielded(self, turns: Sequence[Turn]) -> tuple[Sequence[Turn], dict[str, str]]:
-        """Return the turns with placeholders for texts that look like special tokens, and what they are."""
+    def _shielded(self, turns: Sequence[Turn]) -> tuple[Sequence[Turn], dict[str, str], str]:
+        """Return the turns with placeholders for texts that look like special tokens, what they are, and by
+        which character they are known.
+        """
         pattern = self._special_pattern
         if pattern is None or not any(pattern.search(turn.text) for turn in turns):
-            return turns, {}
+            return turns, {}, ""
+        (mark,) = unused_characters([self.template.source, *(turn.text for turn in turns)], 1)
         taken: dict[str, str] = {}
 
         def shield(found: re.Match[str]) -> str:
-            key = f"{_PLACEHOLDER}{len(taken)}{_PLACEHOLDER}"
+            key = f"{mark}{len(taken)}{mark}"
             taken[key] = found[0]
             return key
 
-        return [Turn(turn.role, pattern.sub(shield, turn.text)) for turn in turns], taken
+        return [Turn(turn.role, pattern.sub(shield, turn.text)) for turn in turns], taken, mark
 
-    def _cut(self, rendered: Rendered, taken: Mapping[str, str]) -> tuple[Ids, Flags]:
+    def _flagged(self, encoding: Encoding, rendered: Rendered) -> tuple[Ids, Flags]:
+        """Return ids and which are trained, of a text that was cut as a whole."""
+        ids = np.asarray(encoding.ids, dtype=np.int32)
+        trained = np.zeros(len(ids), dtype=bool)
+        for first, last in rendered.trained:
+            begin, end = (_first_token(encoding, place, len(rendered.text)) for place in (first, last))
+            trained[begin : self._turn_end(ids, begin, end)] = True
+        return ids, trained
+
+    def _turn_end(self, ids: Ids, begin: int, end: int) -> int:
+        """Return where the trained tokens of a turn end: white space behind its end does not count."""
+        if end <= begin or int(ids[end - 1]) in self.special_ids:
+            return end
+        ends = np.flatnonzero(np.isin(ids[begin:end], self._special_array))
+        if len(ends) and not self.decode(ids[begin + ends[-1] + 1 : end]).strip():
+            return begin + int(ends[-1]) + 1
+        return end
+
+    def _cut_in_pieces(self, shown: Shown) -> tuple[Ids, Flags]:
         """Return ids and which are trained; what stood behind placeholders is cut as plain text."""
-        if not taken:
-            self.backend.encode_special_tokens = False
-            found = self.backend.encode(rendered.text, add_special_tokens=False)
-            starts = np.asarray([start for start, _ in found.offsets], dtype=np.int64)
-            ids = np.asarray(found.ids, dtype=np.int32)
-            return ids, self._trained(ids, starts, rendered.trained)
         all_ids: list[int] = []
         all_starts: list[int] = []
         pattern = self._special_pattern
         assert pattern is not None
         place = 0
         self.backend.encode_special_tokens = True
-        for piece in re.split(f"({pattern.pattern})", rendered.text):
+        for piece in re.split(f"({pattern.pattern})", shown.rendered.text):
             if pattern.fullmatch(piece):
                 all_ids.append(int(self.backend.token_to_id(piece) or 0))
                 all_starts.append(place)
             elif piece:
-                plain, places, shifts = _filled(piece, taken)
+                plain, places, shifts = _filled(piece, shown)
                 found = self.backend.encode(plain, add_special_tokens=False)
                 all_ids += found.ids
                 all_starts += [
                     place + start + shifts[bisect_right(places, start) - 1] for start, _ in found.offsets
                 ]
             place += len(piece)
-        ids = np.asarray(all_ids, dtype=np.int32)
-        return ids, self._trained(ids, np.asarray(all_starts, dtype=np.int64), rendered.trained)
-
-    def _trained(self, ids: Ids, starts: npt.NDArray[np.int64], spans: Sequence[tuple[int, int]]) -> Flags:
-        """Return which tokens lie in the spans; white space behind the end of a turn does not count."""
+        ids, starts = np.asarray(all_ids, dtype=np.int32), np.asarray(all_starts, dtype=np.int64)
         trained = np.zeros(len(ids), dtype=bool)
-        for first, last in spans:
-            inside = np.flatnonzero((starts >= first) & (starts < last))
-            ends = np.flatnonzero(np.isin(ids[inside], self._special_array))
-            if len(ends) and not self.decode(ids[inside[ends[-1] + 1 :]]).strip():
-                inside = inside[: ends[-1] + 1]
-            trained[inside] = True
-        return trained
+        for first, last in shown.rendered.trained:
+            begin, end = (int(np.argmax(np.append(starts, 1 << 62) >= at)) for at in (first, last))
+            trained[begin : self._turn_end(ids, begin, end)] = True
+        return ids, trained
 
     @cached_property
     def special_ids(self) -> frozenset[int]:
@@ -265,8 +315,11 @@ class LanguageTokenizer:
 
     @cached_property
     def _special_pattern(self) -> re.Pattern[str] | None:
+        # Added tokens that are not special, such as </think>, are words that templates look for in messages.
         added = self.backend.get_added_tokens_decoder().values()
-        texts = sorted((token.content for token in added if token.content), key=len, reverse=True)
+        texts = sorted(
+            (token.content for token in added if token.special and token.content), key=len, reverse=True
+        )
         return re.compile("|".join(map(re.escape, texts))) if texts else None
 
     @cached_property
@@ -323,7 +376,28 @@ class LanguageTokenizer:
         return cls(backend, special, template if isinstance(template, str) else None)
 
 
-def _filled(piece: str, taken: Mapping[str, str]) -> tuple[str, list[int], list[int]]:
+def _in_batches(shown: Sequence[Shown]) -> Iterator[Sequence[Shown]]:
+    """Yield conversations of together about four million characters."""
+    ends = np.cumsum([len(each.rendered.text) for each in shown])
+    begin = 0
+    while begin < len(shown):
+        until = int(np.searchsorted(ends, (ends[begin - 1] if begin else 0) + _AT_ONCE, side="right"))
+        yield shown[begin : max(until, begin + 1)]
+        begin = max(until, begin + 1)
+
+
+def _first_token(encoding: Encoding, place: int, length: int) -> int:
+    """Return the first token that begins at or behind a place of a text; asks for few tokens' places."""
+    for at in range(place, length):  # white space may belong to no token
+        token = encoding.char_to_token(at)
+        if token is not None:
+            while (span := encoding.token_to_chars(token)) is not None and span[0] < place:
+                token += 1  # it began before; so may those that share its characters
+            return token
+    return len(encoding)
+
+
+def _filled(piece: str, shown: Shown) -> tuple[str, list[int], list[int]]:
     """Return a text with its placeholders filled in, and how places in it map back.
 
     Returns:
@@ -333,8 +407,8 @@ def _filled(piece: str, taken: Mapping[str, str]) -> tuple[str, list[int], list[
     """
     text, places, shifts = "", [0], [0]
     end = 0
-    for found in re.finditer(f"{_PLACEHOLDER}\\d+{_PLACEHOLDER}", piece):
-        text += piece[end : found.start()] + taken[found[0]]
+    for found in re.finditer(f"{shown.mark}\\d+{shown.mark}", piece):
+        text += piece[end : found.start()] + shown.taken[found[0]]
         end = found.end()
         places.append(len(text))
         shifts.append(end - len(text))

@@ -52,14 +52,20 @@ def train_tokenizer(texts: Iterable[str], *, kind: Kind, vocabulary: int, masked
             that writes.
 
     Raises:
-        DataError: the vocabulary has no room for the alphabet.
+        DataError: the vocabulary has no room for the alphabet, or text could not be written with it.
     """
+    if kind == "wordpiece" and not masked:
+        raise DataError(
+            "WordPiece does not give back line ends, emoji and rare characters, and this model writes",
+            where="language.tokenizer",
+            fix="set it to bpe or unigram",
+        )
     special = MASKED if masked else CAUSAL
-    if kind != "bpe" and not masked:
+    if kind == "unigram" and not masked:
         special = {**special, "unk_token": "<|unk|>"}
     tokens = [*special.values(), *(() if masked else CHAT_TOKENS)]
     backend, trainer = _MAKERS[kind](vocabulary, tokens, special.get("unk_token"))
-    smallest = len(tokens) + (256 if kind == "bpe" else 1)
+    smallest = len(tokens) + (1 if kind == "wordpiece" else 256)
     if vocabulary < smallest:
         raise DataError(
             f"a vocabulary of {vocabulary} has no room for {smallest} tokens that there must be",
