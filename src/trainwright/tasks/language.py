@@ -32,6 +32,10 @@ Array = npt.NDArray[Any]
 TOKENS, LENGTHS, LABELS, WHERE = "tokens", "tokens.lengths", "labels", "where"
 
 
+_LONGEST_WORD = 8
+"""Tokens that are hidden together at most."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """How samples are read.
@@ -43,7 +47,7 @@ class Reading:
         vocabulary: number of ids.
         mask_token: id that hides another, for masked models.
         mask: share of tokens that are hidden.
-        starts_word: whether an id begins a word, bool [vocabulary].
+        word_ends: whether an id begins a word, and whether what follows it does, bool [vocabulary] each.
         special: ids that are never hidden.
         beta: of preference training.
     """
@@ -54,7 +58,7 @@ class Reading:
     vocabulary: int
     mask_token: int | None = None
     mask: float = 0.15
-    starts_word: Array | None = None
+    word_ends: tuple[Array, Array] | None = None
     special: frozenset[int] = frozenset()
     beta: float = 0.1
 
@@ -248,10 +252,14 @@ class MaskedLM(LanguageTask):
     def _hidden(self, truth: Array, at: Array, epochs: Array, lengths: Array) -> Array:
         """Return which tokens are hidden, bool [tokens]: all of a word by the draw of its first."""
         reading = self.reading
-        assert reading.starts_word is not None
-        first = np.zeros(len(truth), dtype=bool)
+        assert reading.word_ends is not None
+        begins, ends = reading.word_ends
+        first = begins[truth]
+        first[1:] |= ends[truth[:-1]]
         first[(np.cumsum(lengths) - lengths)[lengths > 0]] = True  # the first token of a piece
-        first |= reading.starts_word[truth]
+        # Scripts without spaces would be hidden whole: a long word is several.
+        places = np.arange(len(truth))
+        first |= (places - np.maximum.accumulate(np.where(first, places, 0))) % _LONGEST_WORD == 0
         word = np.cumsum(first) - 1
         leads = at[first]
         drawn = uniform(leads, epochs[first], seed=stream_seed(reading.seed, "mask")) < reading.mask

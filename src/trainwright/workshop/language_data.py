@@ -185,10 +185,6 @@ def _tokenizer(
     """Return whether the tokenizer was made for this data, and the tokenizer."""
     settings, masked = recipe.language, recipe.task == "masked-lm"
     template = _template(settings.template)
-    if settings.tokenizer not in {"auto", *KINDS}:
-        from trainwright.features.language.checkpoint import load_language_tokenizer
-
-        return False, load_language_tokenizer(settings.tokenizer).with_template(template)
     if checkpoint is not None:
         if settings.tokenizer != "auto":
             raise RecipeError(
@@ -197,6 +193,10 @@ def _tokenizer(
                 fix="leave it out",
             )
         return False, checkpoint.with_template(template)
+    if settings.tokenizer not in {"auto", *KINDS}:
+        from trainwright.features.language.checkpoint import load_language_tokenizer
+
+        return False, load_language_tokenizer(settings.tokenizer).with_template(template)
     kind: Kind = "wordpiece" if masked else "bpe"
     if settings.tokenizer in KINDS:
         kind = next(known for known in KINDS if known == settings.tokenizer)

@@ -378,16 +378,23 @@ def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:
     """Return how samples are read, from a recipe in which that is resolved."""
     from trainwright.tasks.language import Reading
 
-    language = recipe.language
+    language, masked = recipe.language, recipe.task == "masked-lm"
     assert language.context is not None and language.long != "auto"
+    mask_token = tokenizer.id_of("mask_token")
+    if masked and mask_token is None:
+        raise RecipeError(
+            "this tokenizer has no token that hides others",
+            where=recipe.model.checkpoint or "language.tokenizer",
+            fix="choose one with a mask_token in its tokenizer_config.json, or leave language.tokenizer out",
+        )
     return Reading(
         context=language.context,
         long=language.long,
         seed=recipe.seed,
         vocabulary=tokenizer.vocabulary,
-        mask_token=tokenizer.id_of("mask_token"),
+        mask_token=mask_token,
         mask=language.mask,
-        starts_word=tokenizer.starts_word if recipe.task == "masked-lm" else None,
+        word_ends=tokenizer.word_ends if masked else None,
         special=tokenizer.special_ids,
         beta=language.beta,
     )

@@ -154,7 +154,7 @@ def test_a_saved_tokenizer_is_the_same(tmp_path) -> None:  # type: ignore[no-unt
 def test_whole_words_are_told() -> None:
     made = tokenizer("bpe")
     (ids,) = made.encode(["The quick brown fox"])
-    starts = made.starts_word[ids]
+    starts = made.word_ends[0][ids]
     pieces = made.pieces(ids)
     assert all(start for start, piece in zip(starts, pieces, strict=True) if piece.startswith(" "))
 

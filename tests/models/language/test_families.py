@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from trainwright.models.language.base import LANGUAGE_MODELS, LanguageModel
-from trainwright.models.layers.packing import packing
+from trainwright.models.layers.packing import attend, packing
 
 LENGTHS = (1, 3, 7, 7, 30)
 
@@ -71,12 +71,34 @@ def test_a_token_sees_none_that_follow() -> None:
 
 
 def test_a_window_hides_what_is_far_away() -> None:
-    network = model("bert", depth=2, window=3, global_every=1000)
-    # The first layer sees all: only the second looks through the window.
+    parts = torch.randn(3, 47, 2, 8)
+    packed = packing(torch.tensor([40, 7]))
+    for causal in (False, True):
+        found = attend(*parts, packed, window=3, causal=causal)
+        for first, last in ((0, 7), (7, 47)):  # the shortest row comes first
+            query, key, value = parts[:, first:last]
+            scores = torch.einsum("qhd,khd->hqk", query, key) / 8**0.5
+            ahead = torch.arange(last - first) - torch.arange(last - first).unsqueeze(1)
+            hidden = (ahead.abs() > 3) | (causal & (ahead > 0))
+            chances = scores.masked_fill(hidden, -torch.inf).softmax(-1)
+            expected = torch.einsum("hqk,khd->qhd", chances, value)
+            torch.testing.assert_close(found[first:last], expected, atol=1e-5, rtol=1e-4)
+    # Every third layer of a BERT sees all, the others their window.
     tokens = torch.randint(0, 100, (40,))
-    near = model("bert", depth=1, window=3)
-    assert network.states(tokens, packing(torch.tensor([40]))).shape == (40, 48)
-    assert near.options.global_every == 3
+    seen = []
+    for every in (1, 1000):
+        network = model("bert", depth=2, window=3, global_every=every)
+        windows: list[int | None] = []
+
+        def note(
+            layer: int, query: Any, key: Any, value: Any, *, window: Any = None, seen: Any = windows
+        ) -> Any:
+            seen.append(window)
+            return query
+
+        network(tokens, torch.arange(40), note)
+        seen.append(windows)
+    assert seen == [[None, None], [None, 3]]
 
 
 def test_options_that_do_not_fit_are_refused() -> None:

@@ -128,7 +128,7 @@ def test_what_weights_cannot_hold_is_not_merged(method: str) -> None:
         sliver(method).merged()
 
 
-@pytest.mark.parametrize("method", ["lora", "ia3", "prompt", "prefix"])
+@pytest.mark.parametrize("method", ["lora", "dora", "rslora", "ia3", "prompt", "prefix"])
 def test_peft_reads_it(method: str, tmp_path: Path) -> None:
     from peft import PeftModel
 

@@ -34,7 +34,12 @@ def test_loss_and_gradients_are_the_same(name: str, learns: str, monkeypatch: py
     ids = np.random.default_rng(0).integers(5, 50, offsets[-1]).astype(np.uint16)
     nothing = np.zeros(len(LENGTHS), dtype=np.int64)
     reading = Reading(
-        context=1000, long="split", seed=3, vocabulary=50, mask_token=4, starts_word=np.ones(50, dtype=bool)
+        context=1000,
+        long="split",
+        seed=3,
+        vocabulary=50,
+        mask_token=4,
+        word_ends=(np.ones(50, dtype=bool), np.zeros(50, dtype=bool)),
     )
     task = LANGUAGE_TASKS[learns](Tokens(ids, None, offsets, nothing, nothing, nothing), reading)
     batches = task.batches(np.arange(len(LENGTHS)), budget=1000, training=False)

@@ -26,6 +26,7 @@ from trainwright.features.language.template import (
     Turn,
     unused_characters,
 )
+from trainwright.features.language.words import word_ends
 from trainwright.foundation.errors import ModelFolderError, RecipeError
 from trainwright.foundation.paths import write_atomic, write_json
 
@@ -323,21 +324,9 @@ class LanguageTokenizer:
         return re.compile("|".join(map(re.escape, texts))) if texts else None
 
     @cached_property
-    def starts_word(self) -> Flags:
-        """Whether a token begins a word, bool [vocabulary]: whole words are hidden from a masked model."""
-        found = np.ones(self.vocabulary, dtype=bool)
-        vocabulary = self.backend.get_vocab(with_added_tokens=True)
-        for text, token in vocabulary.items():
-            if text.startswith("##"):
-                found[token] = False
-        spaced = {mark for mark in "Ġ▁" if sum(text.startswith(mark) for text in vocabulary) > 10}
-        if spaced:
-            for text, token in vocabulary.items():
-                # A token that goes on: letters or digits without the space before them.
-                if text[0] not in spaced and (text[0].isalnum() or ord(text[0]) > 0x7F):
-                    found[token] = False
-        found[self._special_array] = True
-        return found
+    def word_ends(self) -> tuple[Flags, Flags]:
+        """Whether a token begins a word, and whether what follows it does, bool [vocabulary] each."""
+        return word_ends(self.backend, self.vocabulary, self.special_ids)
 
     @property
     def hash_key(self) -> str:

@@ -146,9 +146,8 @@ def _most_tokens(model: Any) -> int | None:
     places: int | None = getattr(model.config, "max_position_embeddings", None)
     for name, part in model.named_modules():
         # Places of RoBERTa and its like begin behind that of padding.
-        is_table = isinstance(part, nn.Embedding) and part.num_embeddings == places
-        if is_table and "position" in name and part.padding_idx is not None and places is not None:
-            return int(places - part.padding_idx - 1)
+        if isinstance(part, nn.Embedding) and part.num_embeddings == places and "position" in name:
+            return places if part.padding_idx is None else places - part.padding_idx - 1
     return places
 
 
