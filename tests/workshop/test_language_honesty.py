@@ -82,7 +82,8 @@ def test_the_card_says_how_the_model_is_used(tmp_path: Path) -> None:
         ("chat", {"prompt": lines, "completion": lines[::-1]}, "model.chat("),
         ("masked-lm", {"text": lines}, "model.network"),
     ):
-        run = tw.train(data, task=task, budget="1 steps", settings=TINY, run=tmp_path / task)
+        settings = TINY | {"language.context": 64}
+        run = tw.train(data, task=task, budget="1 steps", settings=settings, run=tmp_path / task)
         card = (run.path / "model" / "card.md").read_text(encoding="utf-8")
         uses = [word for word in ("model.generate(", "model.chat(", "model.network") if word in card]
         assert uses == [use]
