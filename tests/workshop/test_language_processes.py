@@ -9,12 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pair_checkpoints import KINDS
+from pair_checkpoints import checkpoint as pair_checkpoint
 from safetensors.torch import load_file
 from text_checkpoints import checkpoint
 
 import trainwright as tw
 from trainwright.foundation.errors import RecipeError, UserError
+from trainwright.recipe.recipe import TrainingSettings
 from trainwright.training.events import read_events
+from trainwright.workshop.shard import check_shardable
 
 SETTINGS: dict[str, Any] = {
     "language.context": 48,
@@ -38,6 +42,8 @@ def rows(task: str, number: int = 80) -> list[dict[str, str]]:
 
     if task == "preference":
         return [{"prompt": words(4), "chosen": words(6), "rejected": words(12)} for _ in range(number)]
+    if task == "sequence-to-sequence":
+        return [{"source": words(6), "target": words(8)} for _ in range(number)]
     if task == "chat":
         return [{"instruction": words(6), "output": words(8)} for _ in range(number)]
     return [{"text": words(30)} for _ in range(number)]
@@ -90,6 +96,7 @@ SHARDED = {
         "llama",
         {"tuning.method": "lora", "tuning.rank": 4, "tuning.base": "bfloat16"},
     ),
+    "encoder and decoder": ("sequence-to-sequence", "t5", {}),
     "adapter": ("causal-lm", "llama", {"tuning.method": "adapter", "tuning.rank": 4}),
 }
 
@@ -101,7 +108,8 @@ def test_a_sharded_run_is_the_run_of_one_process(kind: str, tmp_path: Path) -> N
     task, base, more = SHARDED[kind]
     settings = {**OURS, **more}
     if base is not None:
-        settings = {**more, "model.checkpoint": checkpoint(tmp_path / "base", base)}
+        write = pair_checkpoint if base in KINDS else checkpoint
+        settings = {**more, "model.checkpoint": write(tmp_path / "base", base)}
     one, losses = trained(tmp_path, task, settings, devices=1)
     two, found = trained(tmp_path, task, {**settings, "training.sharding": "on"}, devices=2)
     assert two.recipe.training.sharding == "on"
@@ -110,9 +118,8 @@ def test_a_sharded_run_is_the_run_of_one_process(kind: str, tmp_path: Path) -> N
 
 
 def test_what_needs_whole_matrices_is_refused(tmp_path: Path) -> None:
-    sharded = {**OURS, "training.sharding": "on"}
-    for name, value in (("training.optimizer", "muon"), ("training.l1", 0.1)):
-        with pytest.raises(
-            (RecipeError, UserError), match=f"{name}.*does not go with a model that is shared"
-        ):
-            trained(tmp_path, "causal-lm", {**sharded, name: value}, devices=2)
+    settings = {**OURS, "training.sharding": "on", "training.optimizer": "muon"}
+    with pytest.raises((RecipeError, UserError), match="muon does not go with a model that is shared out"):
+        trained(tmp_path, "causal-lm", settings, devices=2)
+    with pytest.raises(RecipeError, match=r"training.l1 does not go with a model that is shared out"):
+        check_shardable(TrainingSettings(l1=0.1))

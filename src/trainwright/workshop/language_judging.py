@@ -96,7 +96,7 @@ def measured(
             elif len(rows):
                 sums[:-1, number], sums[-1:, number] = task.measured(network, batches.batch(rows).to(device))
     ranks.add_up(sums)
-    found = sums.double().cpu().numpy()
+    found = sums.cpu().double().numpy()  # MPS has no numbers of 64 bits
     return found[:-1], found[-1]
 
 
