@@ -19,7 +19,7 @@ TOKENIZERS = {
     "byte fallback": wrapped(byte_fallback()),
     "unigram": train_tokenizer(["the cat sat on the mat"] * 20, kind="unigram", vocabulary=300, masked=False),
     "wordpiece": train_tokenizer(
-        ["the cat sat on the mat"] * 20, kind="wordpiece", vocabulary=60, masked=False
+        ["the cat sat on the mat"] * 20, kind="wordpiece", vocabulary=60, masked=True
     ),
 }
 EXACT = ["byte-level", "byte fallback", "unigram"]
