@@ -169,7 +169,7 @@ def trainer(
 @pytest.fixture(autouse=True)
 def no_autocast(monkeypatch: pytest.MonkeyPatch) -> None:
     """The meta device has no half precision of its own."""
-    monkeypatch.setattr(Trainer, "_autocast", lambda self: nullcontext())
+    monkeypatch.setattr(Trainer, "autocast", lambda self: nullcontext())
 
 
 @pytest.fixture(autouse=True)
