@@ -47,6 +47,10 @@ def test_budgets_of_one_size_teach_one_depth(budget: str) -> None:
     assert 10 * parameters(found) <= 3e8 < 10 * parameters(found + 1)
 
 
+def test_a_step_has_the_same_tokens_however_many_share_it_out() -> None:
+    assert depth("292969 steps", devices=4) == depth("292969 steps")
+
+
 def test_few_texts_teach_no_deep_model() -> None:
     found = depth("100000h", tokens=10**6)
     assert parameters(found) <= 4 * 10**6 < parameters(found + 1)

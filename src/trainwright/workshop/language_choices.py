@@ -70,7 +70,7 @@ def depth_for(
     """
     budget = recipe.training.budget or Budget(DEFAULT_SECONDS, "seconds")
     rate = _FLOPS.get(device.type, _FLOPS["cuda"]) * (num_cpus() if device.type == "cpu" else devices)
-    step = batch_tokens * recipe.training.accumulation * devices
+    step = batch_tokens * recipe.training.accumulation  # the same, however many share it out
 
     def seen(number: int) -> float:
         """Return how many tokens a model of so many parameters is shown."""

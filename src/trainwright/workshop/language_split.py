@@ -17,7 +17,7 @@ import polars as pl
 
 from trainwright.data.cache import prune
 from trainwright.data.sources.text import FILE, PIECE, TEXT
-from trainwright.data.splits.parts import PARTS, may_name_parts, part_of
+from trainwright.data.splits.parts import PARTS, may_name_parts, named_parts, part_of
 from trainwright.data.splits.repeats import (
     first_equal,
     first_of,
@@ -141,7 +141,8 @@ def share_samples(
         part = drawing.completed(np.array(table.part, dtype=np.int8))
     elif method == "column":
         assert column is not None
-        part = drawing.completed(_named_parts(table, column, drawing))
+        named = named_parts(table.column(column), where=table.name, column=column, say=drawing.say)
+        part = drawing.completed(named)
     else:
         part = drawing.drawn(np.arange(table.num_rows), shares, column)
     return Sharing(part, validation, test, method, tuple(drawing.notes))
@@ -189,23 +190,6 @@ def _column_of_parts(table: Table, columns: Sequence[str]) -> str | None:
             if parts.null_count() == 0 and (parts == 0).any() and (parts != 0).any():
                 return name
     return None
-
-
-def _named_parts(table: Table, column: str, drawing: _Drawing) -> Array:
-    """Return the parts that a column names, int8 [rows]."""
-    values = table.column(column)
-    part = part_of(values)
-    unknown = values.filter(part.is_null() & as_words(values).is_not_null())
-    if len(unknown):
-        raise DataError(
-            f"'{unknown[0]}' names no part of a split",
-            where=f"{table.name}, column '{column}'",
-            fix="write train, validation or test, or choose another split.method",
-        )
-    drawing.say(f"the parts are those of the column '{column}'")
-    if part.null_count():
-        drawing.say(f"{part.null_count():,} rows name no part and are for training")
-    return part.fill_null(0).to_numpy().copy()
 
 
 def _documents(table: Table) -> Array | None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
+import numpy.typing as npt
 import polars as pl
 
 from trainwright.data.inference.profile import Profile
 from trainwright.data.table import Table
 from trainwright.data.values import as_words
+from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import SplitSettings
 
 PARTS = ("training", "validation", "test")
@@ -53,3 +56,31 @@ def part_of(values: pl.Series) -> pl.Series:
     """Return the part that each value names, int8; null where it names none."""
     words = as_words(values).str.to_lowercase()
     return words.replace_strict(PART_WORDS, default=None, return_dtype=pl.Int8)
+
+
+def named_parts(
+    values: pl.Series, *, where: str, column: str, say: Callable[[str], None]
+) -> npt.NDArray[Any]:
+    """Return the part that each row names, int8 [rows]; training where it names none.
+
+    Args:
+        values: of the column.
+        where: what the table is called.
+        column: what the column is called.
+        say: takes what is worth a note.
+
+    Raises:
+        DataError: a value names no part.
+    """
+    part = part_of(values)
+    unknown = values.filter(part.is_null() & as_words(values).is_not_null())
+    if len(unknown):
+        raise DataError(
+            f"'{unknown[0]}' names no part of a split",
+            where=f"{where}, column '{column}'",
+            fix="write train, validation or test, or choose another split.method",
+        )
+    say(f"the parts are those of the column '{column}'")
+    if part.null_count():
+        say(f"{part.null_count():,} rows name no part and are for training")
+    return part.fill_null(0).to_numpy().copy()

@@ -9,7 +9,7 @@ import polars as pl
 
 from trainwright.data.dates import read_dates
 from trainwright.data.splits.drawing import Array, Drawing, class_target
-from trainwright.data.splits.parts import PARTS, part_of
+from trainwright.data.splits.parts import PARTS, named_parts
 from trainwright.data.splits.repeats import first_of, joined, numbered
 from trainwright.data.splits.share_out import share_out_evenly
 from trainwright.data.values import as_words
@@ -26,19 +26,8 @@ def given(drawing: Drawing, column: str | None) -> Array:
 def by_column(drawing: Drawing, column: str | None) -> Array:
     """Parts that a column names."""
     assert column is not None
-    values = drawing.values(column)
-    part = part_of(values)
-    unknown = values.filter(part.is_null() & as_words(values).is_not_null())
-    if len(unknown):
-        raise DataError(
-            f"'{unknown[0]}' names no part of a split",
-            where=f"{drawing.table.name}, column '{column}'",
-            fix="write train, validation or test, or choose another split.method",
-        )
-    drawing.say(f"the parts are those of the column '{column}'")
-    if part.null_count():
-        drawing.say(f"{part.null_count():,} rows name no part and are for training")
-    return _completed(drawing, part.fill_null(0).to_numpy().copy())
+    part = named_parts(drawing.values(column), where=drawing.table.name, column=column, say=drawing.say)
+    return _completed(drawing, part)
 
 
 def _completed(drawing: Drawing, part: Array) -> Array:
