@@ -37,16 +37,26 @@ _PATIENCE = 5
 _BATCH_TOKENS = {"cpu": 2_048, "cuda": 65_536, "mps": 16_384}
 _FINE_TUNED_TOKENS = {"cpu": 512, "cuda": 16_384, "mps": 2_048}
 
-SLIVER_RATES = {
-    "lora": 2e-4,
-    "dora": 2e-4,
-    "rslora": 1e-4,
+_LORA_RATES = {"lora": 5e-4, "dora": 5e-4, "rslora": 2.5e-4}
+"""Peak learning rates of low-rank updates to a model 2,000 wide; rsLoRA scales its updates up more."""
+_LORA_WIDTH, _LORA_POWER, _MOST_LORA_RATE = 2_000, 0.8, 2e-3
+"""The rate falls with the width as Schulman et al. fitted it over 14 models (LoRA Without Regret, 2025)."""
+_SLIVER_RATES = {
     "ia3": 5e-3,
     "prompt": 3e-2,
     "prefix": 1e-2,
     "adapter": 5e-4,
 }
 """Peak learning rates: few parameters take larger steps than a whole model, as their authors found."""
+
+
+def rate_for(method: str, network: LanguageModel) -> float:
+    """Return AdamW's peak learning rate for a way of tuning a model."""
+    _, width = network.shape
+    if method in _LORA_RATES:
+        narrower: float = (_LORA_WIDTH / width) ** _LORA_POWER
+        return min(_LORA_RATES[method] * narrower, _MOST_LORA_RATE)
+    return _SLIVER_RATES.get(method, network.learning_rate)
 
 
 def depth_for(
@@ -142,9 +152,12 @@ def choose_language(
     learning_rate = settings.learning_rate
     if learning_rate is None:
         method = recipe.tuning.method
-        learning_rate = SLIVER_RATES.get(method, network.learning_rate) * RATE_FACTORS[settings.optimizer]
-        why = f"good for {method}" if method in SLIVER_RATES else "good for a model of this width"
-        chosen("learning_rate", f"{learning_rate:.3g}", why if scratch or method != "full" else "fine-tuning")
+        learning_rate = rate_for(method, network) * RATE_FACTORS[settings.optimizer]
+        if scratch or method in _LORA_RATES:
+            why = "good for a model of this width"
+        else:
+            why = "fine-tuning" if method == "full" else f"good for {method}"
+        chosen("learning_rate", f"{learning_rate:.3g}", why)
     if settings.precision == "auto" and precision[0] != "float32":
         chosen("precision", *precision)
     seconds: float | None = None

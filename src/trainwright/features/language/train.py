@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
+from trainwright.features.language.fast_bpe import WORDS
 from trainwright.features.language.tokenizer import LanguageTokenizer
 from trainwright.foundation.errors import DataError
 
@@ -104,8 +105,7 @@ def _bpe(vocabulary: int, tokens: list[str], unknown: str | None) -> tuple[Token
     backend = Tokenizer(models.BPE())
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            # GPT-4's, but no more than three digits together, so that numbers are read alike.
-            pre_tokenizers.Split(Regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.Split(Regex(WORDS), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
@@ -117,12 +117,6 @@ def _bpe(vocabulary: int, tokens: list[str], unknown: str | None) -> tuple[Token
         show_progress=False,
     )
     return backend, trainer
-
-
-_WORDS = (
-    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+"
-    r"|\s+(?!\S)|\s+"
-)
 
 
 def _wordpiece(vocabulary: int, tokens: list[str], unknown: str | None) -> tuple[Tokenizer, Any]:
@@ -144,7 +138,7 @@ def _unigram(vocabulary: int, tokens: list[str], unknown: str | None) -> tuple[T
     backend = Tokenizer(models.Unigram())
     backend.pre_tokenizer = pre_tokenizers.Sequence(
         [
-            pre_tokenizers.Split(_regex(_WORDS), behavior="isolated"),
+            pre_tokenizers.Split(_regex(WORDS), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )

@@ -45,7 +45,7 @@ def word_ends(backend: Tokenizer, vocabulary: int, special: Iterable[int]) -> tu
     begins, ends = np.ones(vocabulary, dtype=bool), np.zeros(vocabulary, dtype=bool)
     state = backend.to_str()
     pieces = json.loads(state)["model"].get("type") == "WordPiece"
-    letters = _byte_letters() if '"ByteLevel"' in state else None
+    letters = byte_letters() if '"ByteLevel"' in state else None
     for text, token in backend.get_vocab(with_added_tokens=True).items():
         if pieces:  # its pre-tokeniser has cut words and ideographs apart
             begins[token] = not text.startswith(_GOES_ON)
@@ -119,7 +119,7 @@ def _bytes(text: str, letters: dict[str, int] | None) -> bytes:
 
 
 @cache
-def _byte_letters() -> dict[str, int]:
+def byte_letters() -> dict[str, int]:
     """Return letter → byte, as GPT-2 writes bytes that are no letters."""
     plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
     others = [byte for byte in range(256) if byte not in plain]
