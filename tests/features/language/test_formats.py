@@ -144,6 +144,29 @@ def test_turns_that_are_only_read(second: dict[str, Any], learned: bool, remarks
     assert samples[0].remarks == remarks
 
 
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([{"type": "text", "text": "Hello."}], "Hello."),
+        ('[{"type": "text", "text": "Hello."}]', "Hello."),  # beside rows of plain text
+        ('[{"type": "dog", "name": "Rex"}]', '[{"type": "dog", "name": "Rex"}]'),
+        ("[]", "[]"),
+    ],
+)
+def test_content_in_parts(content: Any, said: str) -> None:
+    messages = [MESSAGES[0], {"role": "assistant", "content": content}]
+    _, samples, broken = read([{"messages": messages}], "chat")
+    assert not broken
+    assert samples[0].turns[1].text == said
+
+
+def test_pictures_are_no_text() -> None:
+    parts = json.dumps([{"type": "image_url", "image_url": {"url": "x"}}])
+    _, samples, broken = read([{"messages": [{"role": "user", "content": parts}, MESSAGES[1]]}], "chat")
+    assert not samples
+    assert "message 1 holds something that is no text" in broken[0]
+
+
 def test_what_nobody_answers_is_counted() -> None:
     messages = [*MESSAGES, MESSAGES[0]]
     (sample,) = read([{"messages": messages}], "chat")[1]

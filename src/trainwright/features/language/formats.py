@@ -373,7 +373,8 @@ def _turns(value: Any, remarks: list[str] | None = None) -> list[Turn]:
         calls = _is_said([message.get("tool_calls"), message.get("function_call")])
         if text is None and calls:
             text = ""
-        if isinstance(text, list):  # parts, as OpenAI's for pictures
+        text = _parts(text)
+        if isinstance(text, list):
             if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in text):
                 raise Unusable(f"message {number} holds something that is no text")
             text = "".join(part["text"] for part in text)
@@ -391,6 +392,19 @@ def _turns(value: Any, remarks: list[str] | None = None) -> list[Turn]:
             remarks.append(why)
         turns.append(Turn(known, text, why is None))
     return turns
+
+
+def _parts(content: Any) -> Any:
+    """Return the parts of a message, as OpenAI's with pictures have; anything else as it is.
+
+    Tables write a list as JSON where other rows hold plain text. Other JSON is what was said.
+    """
+    parsed = _json(content)
+    are_parts = isinstance(parsed, list) and all(
+        isinstance(part, dict) and isinstance(kind := part.get("type"), str) and kind in part
+        for part in parsed
+    )
+    return parsed if are_parts and parsed else content
 
 
 def _either(message: Mapping[str, Any], *names: str) -> Any:
