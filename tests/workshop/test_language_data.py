@@ -468,6 +468,11 @@ def test_what_of_conversations_is_not_learned_is_counted(tmp_path: Path) -> None
     learned = data.tokenizer.decode(data.tokens.ids[data.tokens.trained > 0])
     assert (learned.count("So it is."), learned.count("Wrong.")) == (60, 0)
     assert data.tokenizer.decode(data.tokens.ids).count("Wrong.") == 20
+    # As texts all of them are learned; what nobody answers is left out of those that are cut, too.
+    for number in (60, 40):
+        notes = prepared(write_rows(tmp_path / "few.jsonl", rows[-number:])).notes
+        assert [note for note in notes if "read and not learned" in note] == []
+        assert "Conversations that end with what nobody answers, which is left out: 10." in notes
 
 
 def test_an_end_is_looked_for_in_all_that_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
