@@ -110,6 +110,8 @@ def test_frames_by_part() -> None:
         ({"a": "text"}, "column 'a': a str is no column"),
         ({"a": np.float64(3)}, "is no column"),
         ({"a": [1, 2], " a": [1, 2]}, "two columns are called 'a'"),
+        ({"a": ["\ud83d"]}, "column 'a': a value holds half a surrogate pair, which is no text; mend it"),
+        ([{"a": ["\ud83d"]}], "half a surrogate pair"),
         ({"a": [object(), None]}, "column 'a': it holds object objects, which cannot be read as data"),
         ({"a": np.array([1j, 2j])}, "column 'a': values of type complex128 cannot be learned from"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "two columns are called 'a'"),

@@ -281,7 +281,7 @@ def test_a_model_learns_to_translate(tmp_path: Path) -> None:
     ("rows", "why"),
     [
         ([{"messages": [{"role": "user", "content": "hi"}]}] * 60, "the assistant says nothing"),
-        ([{"instruction": "", "output": ""}] * 60, "the assistant's answer is empty"),
+        ([{"instruction": "hi", "output": ""}] * 60, "the assistant's answer is empty"),
     ],
 )
 def test_data_that_teaches_nothing_is_refused(rows: list[Any], why: str, tmp_path: Path) -> None:

@@ -3,23 +3,29 @@
 from __future__ import annotations
 
 import gzip
+import io
 import json
 import multiprocessing
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from rich.console import Console
 
 import trainwright as tw
 from trainwright.data import token_store
 from trainwright.foundation.errors import DataError, RecipeError
+from trainwright.recipe.recipe import DataSettings
+from trainwright.reporting.console import language_summary
 from trainwright.tasks.language import LANGUAGE_TASKS, Reading
 from trainwright.workshop import language_data
 from trainwright.workshop.ask import ask_recipe
 from trainwright.workshop.language_context import fit_to_context
-from trainwright.workshop.language_data import LanguageData, prepare_language
+from trainwright.workshop.language_data import LanguageData, describe_language, prepare_language
+from trainwright.workshop.language_source import as_text
 
 SMALL: dict[str, Any] = {"language.vocabulary": 400}
 TINY: dict[str, Any] = SMALL | {
@@ -132,6 +138,26 @@ def test_texts_and_tables_together_are_refused(tmp_path: Path) -> None:
         prepared(str(tmp_path / "a.*"))
     with pytest.raises(DataError, match="texts and tables cannot be read together"):
         prepared(str(tmp_path / "a.jsonl"), **{"data.test": str(tmp_path / "a.txt")})
+
+
+@pytest.mark.parametrize(
+    ("names", "are_texts"),
+    [
+        (["train.json", "README.md"], False),
+        (["train.tsv", "README.md", "LICENSE.txt", "notes.md"], False),
+        (["train.jsonl.gz", "notes.md"], False),
+        (["a.txt", "b.txt", "labels.xlsx"], True),
+        (["README.md"], True),
+        (["a.txt", ".git/x.json", ".git/y.json"], True),
+        (["photo.png"], False),
+    ],
+)
+def test_what_a_folder_holds_is_told_by_its_files(names: list[str], are_texts: bool, tmp_path: Path) -> None:
+    for name in names:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    found = as_text(DataSettings(path=str(tmp_path)), tmp_path)
+    assert (found.format == "text") is are_texts
 
 
 def test_several_paths_are_paths(tmp_path: Path) -> None:
@@ -356,6 +382,10 @@ def test_settings_without_effect_are_refused(tmp_path: Path) -> None:
         ("Arabic", "النهر يجري إلى البحر"),
         ("Devanagari", "नदी समुद्र की ओर बहती है"),
         ("Hangul", "강은 바다로 흐른다"),
+        ("Greek", "ο ποταμός κυλά προς τη θάλασσα"),
+        ("Thai", "แม่น้ำไหลลงสู่ทะเล"),
+        ("other", "მდინარე მიედინება ზღვისკენ"),
+        ("other", "🌊🌊🌊🏞️🏞️🏞️"),
     ],
 )
 def test_how_much_fits_into_a_context_is_told_by_script(script: str, text: str, tmp_path: Path) -> None:
@@ -364,3 +394,116 @@ def test_how_much_fits_into_a_context_is_told_by_script(script: str, text: str, 
     (found,) = language_data.fertility(data)
     assert found["script"] == script
     assert found["characters_per_token"] > 1  # bytes alone would give a third or half
+
+
+def test_texts_are_looked_at_some_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = [{"text": f"text {number} of some"} for number in range(100)]
+    data = prepared(write_rows(tmp_path / "a.jsonl", rows))
+    (found,) = language_data.fertility(data)
+    monkeypatch.setattr(language_data, "_CHUNK_BYTES", 1)
+    taken: list[int] = []
+    take = type(data.table).take
+
+    def counted(table: Any, chosen: Any, columns: Any) -> Any:
+        taken.append(len(chosen))
+        return take(table, chosen, columns)
+
+    monkeypatch.setattr(type(data.table), "take", counted)
+    assert language_data.fertility(data) == [found]
+    assert taken[0] <= 64 and set(taken[1:]) == {1}  # first a few, to see how long they are
+
+
+def texts_shown(data: LanguageData) -> tuple[str, str]:
+    """Return the first sample as it is shown, and what of it is learned."""
+    sample = language_data.shown(data)[0]
+    return "".join(each["text"] for each in sample), "".join(
+        each["text"] for each in sample if each["trained"]
+    )
+
+
+def test_what_is_shown_is_what_is_learned(tmp_path: Path) -> None:
+    long = "Be kind and brief, and say what you know. " * 60
+    rows = [chat(number) | {"system": long} for number in range(60)]
+    data = prepared(write_rows(tmp_path / "chats.jsonl", rows), "chat")
+    whole, learned = texts_shown(data)
+    answer = rows[int(data.tokens.rows[data.indices["training"][0]])]["completion"]
+    assert learned == f"{answer}<|im_end|>"
+    assert whole.startswith("… ") and len(whole) < len(long)
+    path = write_rows(tmp_path / "texts.jsonl", [{"text": f"text {number} " * 200} for number in range(60)])
+    whole, learned = texts_shown(prepared(path))
+    assert whole == f"{learned} …"
+    whole, learned = texts_shown(prepared(path, "masked-lm"))
+    assert "text" in whole and not learned
+
+
+@pytest.mark.parametrize("task", ["chat", "causal-lm", "masked-lm"])
+def test_the_terminal_shows_what_is_learned_in_green(task: str, tmp_path: Path) -> None:
+    data = prepared(write_rows(tmp_path / "chats.jsonl", [chat(number) for number in range(60)]), task)
+    console = Console(
+        width=100_000, record=True, file=io.StringIO(), color_system="standard", force_terminal=True
+    )
+    console.print(language_summary(describe_language(data)))
+    (line,) = [line for line in console.export_text(styles=True).splitlines() if "A sample; " in line]
+    green = "".join(re.findall(r"\x1b\[32m(.*?)\x1b\[0m", line))
+    _, learned = texts_shown(data)
+    assert green.replace(" ", "") == re.sub(r"\s", "", learned)
+    assert bool(green) is ("the model learns what is green" in line) is (task != "masked-lm")
+
+
+# What conversations lose.
+
+
+def test_what_of_conversations_is_not_learned_is_counted(tmp_path: Path) -> None:
+    asked, said = {"role": "user", "content": "What?"}, {"role": "assistant", "content": "So it is."}
+    weightless = [asked, {"role": "assistant", "content": "Wrong.", "weight": 0}, asked, said]
+    rows = [{"messages": [asked, said]}] * 30 + [{"messages": weightless}] * 20
+    rows += [{"messages": [asked, said, asked]}] * 10
+    data = prepared(write_rows(tmp_path / "chats.jsonl", rows), "chat")
+    assert not data.quarantined
+    assert {
+        "Turns of the assistant with weight 0, which are read and not learned: 20.",
+        "Conversations that end with what nobody answers, which is left out: 10.",
+    } <= set(data.notes)
+    assert data.tokens.trained is not None
+    learned = data.tokenizer.decode(data.tokens.ids[data.tokens.trained > 0])
+    assert (learned.count("So it is."), learned.count("Wrong.")) == (60, 0)
+    assert data.tokenizer.decode(data.tokens.ids).count("Wrong.") == 20
+    # As texts all of them are learned; what nobody answers is left out of those that are cut, too.
+    for number in (60, 40):
+        notes = prepared(write_rows(tmp_path / "few.jsonl", rows[-number:])).notes
+        assert [note for note in notes if "read and not learned" in note] == []
+        assert "Conversations that end with what nobody answers, which is left out: 10." in notes
+
+
+def test_an_end_is_looked_for_in_all_that_is_learned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(language_data, "_TOKENS_AT_ONCE", 3)
+    turn = "{% generation %}{{ m.content }}{% endgeneration %}"
+    for end, fits in (("<|im_end|>", True), ("", False)):
+        last = f"{{% if m.content == 'end' %}}{{% generation %}}{end}{{% endgeneration %}}{{% endif %}}"
+        (tmp_path / "own.jinja").write_text(f"{{% for m in messages %}}{turn}{last}{{% endfor %}}")
+        rows = [chat(number) for number in range(60)] + [{"prompt": "x", "completion": "end"}]
+        path, template = write_rows(tmp_path / "a.jsonl", rows), str(tmp_path / "own.jinja")
+        if fits:
+            prepared(path, "chat", **{"language.template": template})
+        else:
+            with pytest.raises(DataError, match="never learn to stop"):
+                prepared(path, "chat", **{"language.template": template})
+
+
+def test_targets_that_never_end_within_the_context_are_refused(tmp_path: Path) -> None:
+    rows = [{"source": f"one {number}", "target": "eins " * 100} for number in range(50)]
+    rows += [pair(number) for number in range(10)]
+    for some, fits in ((rows, True), (rows[:50], False)):
+        path = write_rows(tmp_path / "pairs.jsonl", some)
+        recipe, frame, base = ask_recipe(path, target=None, task="sequence-to-sequence", settings=SMALL)
+        data = prepare_language(recipe, frame, base=base, encodes=True)
+        reading = Reading(context=32, long="truncate", seed=0, vocabulary=data.tokenizer.vocabulary)
+        task = LANGUAGE_TASKS["encoder-decoder"](data.tokens, reading)
+        if fits:
+            fit_to_context(data, task)
+            assert data.notes[-1] == "In 50 of 60 samples no answer ends within 32 tokens."
+        else:
+            with pytest.raises(
+                DataError, match=r"no answer ends within 32 tokens.*set language.context to \d+"
+            ):
+                fit_to_context(data, task)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import html
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +89,12 @@ def test_the_card_says_how_the_model_is_used(tmp_path: Path) -> None:
         card = (run.path / "model" / "card.md").read_text(encoding="utf-8")
         uses = [word for word in ("model.generate(", "model.chat(", "model.network") if word in card]
         assert uses == [use]
+        page = run.report.read_text(encoding="utf-8")
+        learned = re.findall(r'<span class="learned">(.*?)</span>', page)
+        assert bool(learned) is (task != "masked-lm") is ("so none is marked here" not in page)
+        if task == "chat":
+            answer = html.unescape("".join(learned)).split("<|im_end|>")[0]
+            assert answer in data["completion"]
 
 
 def test_ngrams_by_hand() -> None:

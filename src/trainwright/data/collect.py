@@ -26,7 +26,7 @@ from trainwright.foundation.paths import cache_folder, whole_folder, write_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-_FORMAT = 1
+_FORMAT = 2
 """Version of the cached tables; raised when reading changes."""
 
 _VIEW_BYTES = 16

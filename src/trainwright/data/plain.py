@@ -149,7 +149,20 @@ def _cast(name: str, now: pl.DataType, then: pl.DataType) -> pl.Expr:
 
 
 def series_of(name: str, values: Sequence[Any]) -> pl.Series:
-    """Return Python values as a column; values of several kinds become text, JSON where they are nested."""
+    """Return Python values as a column; values of several kinds become text, JSON where they are nested.
+
+    Raises:
+        DataError: a string of them is no text.
+    """
+    try:
+        return _series(name, values)
+    except UnicodeEncodeError as error:
+        raise DataError(
+            "a value holds half a surrogate pair, which is no text", where=f"column '{name}'", fix="mend it"
+        ) from error
+
+
+def _series(name: str, values: Sequence[Any]) -> pl.Series:
     kinds = {type(value) for value in values if value is not None}
     if not kinds:
         return pl.Series(name, values, dtype=pl.Null)

@@ -12,7 +12,7 @@ from typing import BinaryIO
 from trainwright.foundation.errors import DataError, nearest
 
 _BLOCK = 1 << 20
-_GIVE = "give a table (CSV, JSONL, Parquet, Excel …), or a folder of images or sounds"
+_GIVE = "give texts, a table (CSV, JSONL, Parquet, Excel …), or a folder of images or sounds"
 
 _BOMS = {  # the longer ones first: UTF-32 begins like UTF-16
     codecs.BOM_UTF32_LE: "utf-32",
@@ -91,6 +91,19 @@ def text_encoding(path: Path, *, name: str, asked: str | None = None) -> str:
         where=name,
         fix="set data.encoding (big5, shift_jis, euc_kr, …)",
     )
+
+
+def is_guess(encoding: str, asked: str | None) -> bool:
+    """Return whether an encoding was found that nobody named and that is not the usual one, to be said."""
+    return asked is None and encoding not in {"utf-8", "utf-8-sig"}
+
+
+def read_as(encoding: str, number: int | None = None) -> str:
+    """Return the note that says in which encoding a file, or a number of files among others, was read."""
+    if number is None or number == 1:
+        what = "The text" if number is None else "1 file"
+        return f"{what} was read as {encoding}; if it looks wrong, set data.encoding."
+    return f"{number:,} files were read as {encoding}; if they look wrong, set data.encoding."
 
 
 def _checked(path: Path, name: str, asked: str) -> str:

@@ -76,7 +76,7 @@ class Cutting:
             shuffle: in random order.
         """
         first, counts = self._cuts(epoch)
-        begins, lengths = self.tokens.offsets[:-1][self.index], self._usable()
+        begins, lengths = self.tokens.offsets[self.index], self._usable()
         # Cut k > 0 of a sample lies at first + (k - 1) · context.
         number = np.arange(int(counts.sum())) - np.repeat(np.cumsum(counts) - counts, counts)
         offset = np.where(number == 0, 0, np.repeat(first, counts) + (number - 1) * self.context)
@@ -105,7 +105,7 @@ class Cutting:
 
     def _usable(self) -> Array:
         """Return how many tokens of each sample begin or go on a piece."""
-        return np.asarray(np.maximum(self.tokens.lengths[self.index] - self.spare, 0))
+        return np.asarray(np.maximum(self.tokens.lengths_of(self.index) - self.spare, 0))
 
     def _cuts(self, epoch: int) -> tuple[Array, Array]:
         """Return the length of each sample's first piece, and its number of pieces."""

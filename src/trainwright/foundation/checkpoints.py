@@ -77,8 +77,9 @@ def has_encoder_and_decoder(name: str) -> bool:
     Raises:
         RecipeError: there is none, or its configuration cannot be read.
     """
+    path = language_checkpoint(name) / "config.json"  # what it says of a bad one is a ValueError too
     try:
-        config = json.loads((language_checkpoint(name) / "config.json").read_text(encoding="utf-8"))
+        config = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RecipeError(
             "the config.json of this checkpoint cannot be read", where=name, fix="download it again"

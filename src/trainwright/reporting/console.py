@@ -92,8 +92,8 @@ def language_summary(data: Mapping[str, Any]) -> Group:
         _text(f"Tokenizer: {count(tokenizer['vocabulary'])} tokens, {made}"),
         *(_text(f"  {fertility_said(each)}", style="dim") for each in tokenizer["fertility"][:_MOST_REASONS]),
     ]
-    if data["task"] not in {"causal-lm", "masked-lm"} and data["shown"]:
-        lines.append(_colored(data["shown"][0]))
+    if data["shown"]:
+        lines.append(_colored(data["shown"][0], hidden=data["task"] == "masked-lm"))
     quarantined = data["quarantined"]
     if quarantined["count"]:
         reasons = "; ".join(
@@ -113,11 +113,14 @@ def fertility_said(each: Mapping[str, Any]) -> str:
     )
 
 
-def _colored(tokens: Sequence[Mapping[str, Any]]) -> Text:
-    """Return a sample as the model reads it; what is learned stands out."""
+def _colored(tokens: Sequence[Mapping[str, Any]], *, hidden: bool) -> Text:
+    """Return a sample as the model reads it; what is learned stands out, unless it is hidden in turn."""
     from rich.text import Text
 
-    text = Text("A sample; the model learns what is green: ", style="dim")
+    what = "the model learns what is green"
+    if hidden:
+        what = "the model learns words of it that are hidden from it, others in each epoch"
+    text = Text(f"A sample; {what}: ", style="dim")
     for token in tokens:
         text.append(one_line(token["text"]) or " ", style="green not dim" if token["trained"] else "dim")
     return text

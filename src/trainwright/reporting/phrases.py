@@ -155,6 +155,8 @@ PHRASES: tuple[str, ...] = (
     mark("Values are divided by bars."),
     mark("Values are divided by spaces."),
     mark("The text was read as {encoding}; if it looks wrong, set data.encoding."),
+    mark("1 file was read as {encoding}; if it looks wrong, set data.encoding."),
+    mark("{count} files were read as {encoding}; if they look wrong, set data.encoding."),
     mark("Left out: 1 line without any value."),
     mark("Left out: {count} lines without any value."),
     mark("Left out: 1 repeated header line."),
@@ -178,6 +180,9 @@ PHRASES: tuple[str, ...] = (
     # Why a row was set aside (data.sources, features).
     mark("part of the row from line {line}, which is broken"),
     mark("the item is not an object"),
+    mark("the item holds half a surrogate pair, which is no text"),
+    mark("the line holds half a surrogate pair, which is no text"),
+    mark("the line holds a number of thousands of digits"),
     mark("the target is missing"),
     mark("the target {value} is not a number"),
     mark("the target {value} is infinite"),
@@ -264,6 +269,11 @@ PHRASES: tuple[str, ...] = (
     mark("equal samples would join most groups, so they may be in two parts"),
     mark("{count} validation samples are training samples too, so the result may flatter the model"),
     mark("{count} test samples are training samples too, so the result may flatter the model"),
+    # What of conversations is left out or not learned (features.language.formats).
+    mark("Conversations that end with what nobody answers, which is left out: {count}."),
+    mark("Turns in which the assistant calls a tool, which are read and not learned: {count}."),
+    mark("Turns in which the assistant says nothing, which are read and not learned: {count}."),
+    mark("Turns of the assistant with weight 0, which are read and not learned: {count}."),
     # Why a file of a folder of texts was set aside (data.sources.text).
     mark("{file}: the file is empty"),
     mark("{file}: this is not a text file: it holds zero bytes"),

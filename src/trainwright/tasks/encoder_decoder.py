@@ -78,12 +78,16 @@ class EncoderDecoderTask(LanguageTask):
     def _whole(self, rows: Array) -> Array:
         """Return how many tokens the source and the target of some samples have, [2, rows]."""
         targets = self._targets[rows]
-        return np.stack([np.diff(self.tokens.offsets)[rows] - targets, targets])
+        return np.stack([self.tokens.lengths_of(rows) - targets, targets])
 
     def num_long(self, index: Array) -> int:
         """Return how many of some samples have a source or a target of more tokens than are read."""
         longest = self._whole(index).max(axis=0)
         return int((longest > self.reading.context).sum())
+
+    def ends(self, index: Array) -> Array:
+        """Return of which samples the end of the target is read, bool [samples]."""
+        return np.asarray(self._targets[index] <= self.reading.context)
 
     def batches(self, index: Array, *, budget: int, training: bool) -> SourceBatches:
         """Return the batches of a part."""
@@ -96,7 +100,7 @@ class EncoderDecoderTask(LanguageTask):
     def pairs(self, rows: Array) -> Batch:
         """Return the tensors of some pairs."""
         whole, read = self._whole(rows), self.lengths(rows)
-        starts = self.tokens.offsets[:-1][rows]
+        starts = self.tokens.offsets[rows]
         sources, _ = self._beside(starts, read[0])
         # A source that is cut off keeps the special token at its end: the encoder has seen no other.
         last = self.tokens.ids[starts + whole[0] - 1]

@@ -109,7 +109,7 @@ class LanguageTask(ABC):
 
     def num_long(self, index: Array) -> int:
         """Return how many of some samples have more tokens than are read of one."""
-        return int((self.tokens.lengths[index] > self.reading.context + self.spare).sum())
+        return int((self.tokens.lengths_of(index) > self.reading.context + self.spare).sum())
 
     def states(self, model: Any, batch: Batch) -> Tensor:
         """Return the states at which tokens are learned, [learned, width]."""

@@ -78,12 +78,12 @@ class PreferenceTask(LanguageTask):
 
     def lengths(self, parts: Array) -> Array:
         """Return how many tokens of some rows are read."""
-        lengths = self.tokens.lengths[parts] - self.spare
+        lengths = self.tokens.lengths_of(parts) - self.spare
         return np.asarray(np.clip(lengths, 0, self.reading.context))
 
     def num_long(self, index: Array) -> int:
         """Return how many of some pairs have an answer of more tokens than are read of one."""
-        longest = np.maximum(self.tokens.lengths[index], self.tokens.lengths[index + 1])
+        longest = np.maximum(self.tokens.lengths_of(index), self.tokens.lengths_of(index + 1))
         return int((longest > self.reading.context + self.spare).sum())
 
     def batches(self, index: Array, *, budget: int, training: bool) -> PairBatches:
@@ -99,7 +99,7 @@ class PreferenceTask(LanguageTask):
         parts = np.stack([rows, rows + 1], axis=1).ravel()
         lengths = self.lengths(parts)
         order = np.argsort(lengths, kind="stable")
-        pieces = Pieces(self.tokens.offsets[:-1][parts[order]], lengths[order], np.zeros_like(order))
+        pieces = Pieces(self.tokens.offsets[parts[order]], lengths[order], np.zeros_like(order))
         at = pieces.positions()
         assert self.tokens.trained is not None
         where = np.flatnonzero(self.tokens.trained[at + 1])

@@ -130,7 +130,7 @@ def _texts(model: TextModel, table: Table) -> tuple[dict[str, float], int]:
     for frame in table.chunks(sorted(set(names.values())), size=256):
         samples, rows, broken = read_samples(frame, form, names, row)
         row += len(frame)
-        made = tokenized(samples, rows, model.tokenizer, task=objective)
+        made = tokenized(samples, rows, model.tokenizer, task=objective, where=table.where)
         set_aside += len(broken) + len(made.broken)
         if not len(made.ids):
             continue

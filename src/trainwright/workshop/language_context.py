@@ -30,6 +30,8 @@ def fit_to_context(data: LanguageData, task: LanguageTask) -> None:
         DataError: nothing is left, or the model would never learn to stop.
         RecipeError: answers are to be compared piece by piece.
     """
+    from trainwright.tasks.encoder_decoder import EncoderDecoderTask
+
     tokens, context, long = data.tokens, task.reading.context, task.reading.long
     if data.recipe.task == "preference" and long == "split":
         raise RecipeError(
@@ -43,7 +45,10 @@ def fit_to_context(data: LanguageData, task: LanguageTask) -> None:
         return
     what = "split" if long == "split" else "cut off there"
     data.notes.append(f"{num_longer:,} of {len(samples):,} samples have more than {context} tokens: {what}.")
-    if long == "split" or tokens.trained is None or data.encodes:  # a decoder begins each target anew
+    if isinstance(task, EncoderDecoderTask):  # a decoder begins each target anew: something of it is read
+        _check_ends(data, samples, task.ends(samples), context)
+        return
+    if long == "split" or tokens.trained is None:
         return
     longer = tokens.lengths > context + task.spare
     whole = [samples + number for number in range(data.parts_each)]
@@ -64,22 +69,34 @@ def fit_to_context(data: LanguageData, task: LanguageTask) -> None:
                 data, f"of no sample for {part} does what it teaches lie within {context} tokens", samples
             )
     stopping = np.all([ended[kept + number] for number in range(data.parts_each)], axis=0)
-    if not stopping[np.isin(kept, data.indices["training"])].any():
+    _check_ends(data, kept, stopping, context)
+
+
+def _check_ends(data: LanguageData, samples: Array, ends: Array, context: int) -> None:
+    """Note in how many samples no answer ends within the context; refuse where none of training does.
+
+    Args:
+        data: its notes are changed.
+        samples: those that are learned or judged by.
+        ends: of which of them an answer, or the target, is read to its end, bool [samples].
+        context: tokens that are read.
+    """
+    if not ends[np.isin(samples, data.indices["training"])].any():
         raise _too_short(
             data,
             f"no answer ends within {context} tokens: the model would never learn to stop",
             samples,
         )
-    if not stopping.all():
+    if not ends.all():
         data.notes.append(
-            f"In {int((~stopping).sum()):,} of {len(kept):,} samples no answer ends within {context} tokens."
+            f"In {int((~ends).sum()):,} of {len(samples):,} samples no answer ends within {context} tokens."
         )
 
 
 def _too_short(data: LanguageData, what: str, samples: Array) -> DataError:
-    most = int(np.quantile(data.tokens.lengths[samples], 0.9))
+    most = int(np.quantile(data.tokens.lengths_of(samples), 0.9))
     fix = f"set language.context to {most}, which 9 of 10 samples fit into"
-    if data.recipe.task != "preference":
+    if data.recipe.task != "preference" and not data.encodes:
         fix += ", or language.long to split"
     return DataError(what, where=data.table.name, fix=fix)
 

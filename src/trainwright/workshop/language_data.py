@@ -18,8 +18,8 @@ from trainwright.data.open import open_table
 from trainwright.data.splits.parts import PARTS
 from trainwright.data.table import Quarantined, Table
 from trainwright.data.token_store import TokenRows, Tokens, TokenWriter, open_tokens
-from trainwright.features.language.formats import Format, Sample, choose_format
-from trainwright.features.language.samples import parts_of, read_samples, text_of, tokenized
+from trainwright.features.language.formats import REMARKS, Format, Sample, choose_format
+from trainwright.features.language.samples import UNTRAINED, parts_of, read_samples, text_of, tokenized
 from trainwright.features.language.tokenizer import FILE, LanguageTokenizer
 from trainwright.features.language.train import KINDS, Kind, sampled, train_tokenizer, vocabulary_for
 from trainwright.foundation.errors import DataError, RecipeError
@@ -34,11 +34,13 @@ from trainwright.workshop.language_split import FEW, Sharing, share_samples
 
 Array = npt.NDArray[Any]
 
-_VERSION = 2
+_VERSION = 3
 """Version of the cached tokens; raised when they change."""
 
 _ROWS, _CHUNK_BYTES, _LOOKED_AT = 4_096, 1 << 25, 64
 _IN_MEMORY_BYTES = 1 << 30
+_TOKENS_AT_ONCE = 1 << 22
+"""Tokens that are looked at at a time: they may be more than memory holds."""
 
 
 @dataclass
@@ -120,15 +122,18 @@ def prepare_language(
     objective = objective_of(task, encodes=encodes)
     tokens, cached = _tokens(objective, table, word, form, names, sharing, tokenizer)
     seconds["tokenise"] = time.monotonic() - began
+    _check_marks(tokens, tokenizer, table)
     quarantined = [*table.quarantined, *_set_aside(table, tokens.broken)]
     _check_quarantine(quarantined, table, recipe.data.quarantine_limit)
+    counted = ((note, tokens.counts.get(word, 0)) for word, note in REMARKS.items())
+    notes += [note.format(count=f"{count:,}") for note, count in counted if count]
     indices = sharing.indices(tokens.rows, tokens.sizes, parts_of(task))
     for part in ("training", "validation"):
         if not len(indices[part]):
             raise DataError(
                 f"no samples are left for {part}", where=table.name, fix="give more samples or another split"
             )
-    _check_trained(tokens, tokenizer, table, task)
+    _check_ends(tokens, tokenizer, table, task)
     language = settings.model_copy(update={"format": word})
     split = recipe.split.model_copy(update={"validation": sharing.validation, "test": sharing.test})
     resolved = recipe.model_copy(update={"language": language, "split": split})
@@ -248,18 +253,17 @@ def _training_texts(
 
 def _template(word: str) -> str | None:
     """Return the text of the chat template that the recipe names; None for the tokenizer's own or ours."""
-    from trainwright.features.language.template import CHATML
+    from trainwright.features.language.template import CHATML, PLAIN
 
-    if word == "auto":
-        return None
-    if word == "chatml":
-        return CHATML
+    ours = {"auto": None, "chatml": CHATML, "plain": PLAIN}
+    if word in ours:
+        return ours[word]
     path = Path(word).expanduser()
     if not path.is_file():
         raise RecipeError(
             f"there is no chat template '{word}'",
             where="language.template",
-            fix="set it to auto or chatml, or name a file with a Jinja template",
+            fix="set it to auto, chatml or plain, or name a file with a Jinja template",
         )
     try:
         return path.read_text(encoding="utf-8")
@@ -295,7 +299,7 @@ def _tokens(
         # A scratch folder by a name that the next process knows: what is whole in it need not be done again.
         writer = TokenWriter(folder, vocabulary=tokenizer.vocabulary, flagged=flagged)
         for samples, rows, broken, done in _samples(table, form, names, sharing, skip=writer.rows_done):
-            made: TokenRows = tokenized(samples, rows, tokenizer, task=task)
+            made: TokenRows = tokenized(samples, rows, tokenizer, task=task, where=table.where)
             made.broken |= broken
             writer.append(made, rows_done=done)
         writer.close()
@@ -331,24 +335,33 @@ def _check_quarantine(quarantined: Sequence[Quarantined], table: Table, limit: f
     )
 
 
-def _check_trained(tokens: Tokens, tokenizer: LanguageTokenizer, table: Table, task: str) -> None:
-    """Refuse samples of which nothing, or never the end of a turn, is learned."""
-    if task not in {"chat", "preference"}:
-        return
-    trained = np.asarray(tokens.ids)[np.asarray(tokens.trained) > 0]
-    if not len(trained):
+def _check_marks(tokens: Tokens, tokenizer: LanguageTokenizer, table: Table) -> None:
+    """Refuse a chat template by which nothing is learned of any conversation: no row is at fault then."""
+    if not len(tokens.rows) and UNTRAINED in tokens.broken.values():
         raise DataError(
             "the chat template marks nothing that the assistant says",
             where=table.name,
-            fix="set language.template to chatml, or to a template with {% generation %}",
+            fix=f"set language.template to {tokenizer.our_template}, or to one with {{% generation %}}",
         )
-    if not np.isin(trained, np.fromiter(tokenizer.stops, dtype=np.int64)).any():
-        raise DataError(
-            "the model would never learn to stop: the chat template ends the assistant's turn with no "
-            "special token that is learned",
-            where=table.name,
-            fix="set language.template to chatml, or to a template that ends a turn inside {% generation %}",
-        )
+
+
+def _check_ends(tokens: Tokens, tokenizer: LanguageTokenizer, table: Table, task: str) -> None:
+    """Refuse samples by which the end of a turn is never learned."""
+    if task not in {"chat", "preference"}:
+        return
+    assert tokens.trained is not None
+    stops = np.fromiter(tokenizer.stops, dtype=np.int64)
+    for start in range(0, len(tokens.ids), _TOKENS_AT_ONCE):
+        some = slice(start, start + _TOKENS_AT_ONCE)
+        if np.isin(tokens.ids[some][tokens.trained[some] > 0], stops).any():
+            return
+    raise DataError(
+        "the model would never learn to stop: the chat template ends the assistant's turn with no "
+        "special token that is learned",
+        where=table.name,
+        fix=f"set language.template to {tokenizer.our_template}, or to a template that ends a turn inside "
+        "{% generation %}",
+    )
 
 
 def _task(recipe: Recipe) -> str:
@@ -362,9 +375,9 @@ def describe_language(data: LanguageData) -> dict[str, Any]:
     parts = {}
     for part in PARTS:
         index = data.indices[part]
-        inside = tokens.lengths[index]
+        inside = tokens.lengths_of(index)
         if data.parts_each == 2:
-            inside = inside + tokens.lengths[index + 1]
+            inside = inside + tokens.lengths_of(index + 1)
         parts[part] = {
             "samples": len(index),
             "tokens": int(inside.sum()),
@@ -416,10 +429,17 @@ _SCRIPTS = {
     "Kana": r"[\p{Hiragana}\p{Katakana}]",
     "Hangul": r"\p{Hangul}",
     "Cyrillic": r"\p{Cyrillic}",
+    "Greek": r"\p{Greek}",
     "Arabic": r"\p{Arabic}",
+    "Hebrew": r"\p{Hebrew}",
     "Devanagari": r"\p{Devanagari}",
+    "Bengali": r"\p{Bengali}",
+    "Tamil": r"\p{Tamil}",
+    "Thai": r"\p{Thai}",
     "digits": r"\p{N}",
 }
+_OTHER, _SIGNS = "other", r"[\p{L}\p{So}]"
+"""What texts are called of whose letters and pictures most belong to none of these scripts."""
 _FERTILITY_TEXTS = 200
 _FERTILITY_CHARACTERS = 2_000
 
@@ -429,17 +449,20 @@ def fertility(data: LanguageData) -> list[dict[str, Any]]:
 
     A text counts for the script of most of its letters.
     """
-    texts = [text[:_FERTILITY_CHARACTERS] for text in _some_texts(data, _FERTILITY_TEXTS)]
+    texts = _some_texts(data, _FERTILITY_TEXTS, _FERTILITY_CHARACTERS)
     if not texts:
         return []
     frame = pl.DataFrame({"text": texts}).with_columns(
         *(pl.col("text").str.count_matches(pattern).alias(name) for name, pattern in _SCRIPTS.items()),
+        signs=pl.col("text").str.count_matches(_SIGNS),
         characters=pl.col("text").str.len_chars(),
         words=pl.col("text").str.count_matches(r"\S+"),
         tokens=pl.Series([len(ids) for ids in data.tokenizer.encode(texts)]),
     )
-    counts = frame.select(list(_SCRIPTS)).to_numpy()
-    names = np.asarray([*_SCRIPTS])[counts.argmax(axis=1)]
+    known = frame.select(list(_SCRIPTS)).to_numpy().astype(np.int64)
+    letters = known.sum(axis=1) - frame["digits"].to_numpy().astype(np.int64)
+    others = np.maximum(frame["signs"].to_numpy().astype(np.int64) - letters, 0)
+    names = np.asarray([_OTHER, *_SCRIPTS])[np.column_stack([others, known]).argmax(axis=1)]
     grouped = (
         frame.with_columns(script=pl.Series(names))
         .group_by("script")
@@ -457,19 +480,22 @@ def fertility(data: LanguageData) -> list[dict[str, Any]]:
     ]
 
 
-def _some_texts(data: LanguageData, number: int) -> list[str]:
-    """Return texts from all over the training rows."""
+def _some_texts(data: LanguageData, number: int, characters: int) -> list[str]:
+    """Return about so many beginnings of texts from all over the training rows; of few texts some pieces."""
     rows = np.unique(data.tokens.rows[data.indices["training"] // data.parts_each])
     if not len(rows):
         return []
     chosen = rows[np.unique(np.linspace(0, len(rows) - 1, number).astype(np.int64))]
-    form = _format_of(data)
-    frame = data.table.take(chosen, sorted(set(data.names.values())))
-    samples, _, _ = read_samples(frame, form, data.names, 0)
-    texts = [text_of(sample) for sample in samples]
-    if len(texts) < FEW:  # few long ones: some pieces of each
-        step = _FERTILITY_CHARACTERS * 10
-        texts = [text[at : at + step] for text in texts for at in range(0, len(text), step)][:number]
+    form, columns = _format_of(data), sorted(set(data.names.values()))
+    pieces_each = -(-number // len(chosen)) if len(chosen) < FEW else 1
+    texts: list[str] = []
+    at_once = _rows_at_once(data.table, columns)
+    for start in range(0, len(chosen), at_once):
+        frame = data.table.take(chosen[start : start + at_once], columns)
+        samples, _, _ = read_samples(frame, form, data.names, 0)
+        for text in map(text_of, samples):
+            step = max(-(-len(text) // pieces_each), characters)
+            texts += [text[at : at + characters] for at in range(0, len(text), step)][:pieces_each]
     return texts
 
 
@@ -479,23 +505,32 @@ def _format_of(data: LanguageData) -> Format:
     return FORMATS[data.form]
 
 
-_SHOWN_SAMPLES, _SHOWN_TOKENS = 3, 200
+_SHOWN_SAMPLES, _SHOWN_TOKENS, _SHOWN_BEFORE = 3, 200, 50
+"""Samples and tokens that are shown; where what is learned comes late, so many of those before it."""
 
 
 def shown(data: LanguageData) -> list[list[dict[str, Any]]]:
-    """Return the tokens of some samples as text, each with whether it is learned: for people to look at."""
+    """Return the tokens of some samples as text, each with whether it is learned: for people to look at.
+
+    A sample of which the first tokens teach nothing is shown from shortly before those that do. Of a masked
+    model no token is marked: which are hidden differs from epoch to epoch.
+    """
     tokens, found = data.tokens, []
     for sample in data.indices["training"][:_SHOWN_SAMPLES].tolist():
-        first, last = tokens.offsets[sample], tokens.offsets[sample + data.parts_each]
-        last = min(int(last), int(first) + _SHOWN_TOKENS)
+        begin, end = int(tokens.offsets[sample]), int(tokens.offsets[sample + data.parts_each])
+        first = begin
+        if tokens.trained is not None:
+            learned = int(np.argmax(tokens.trained[begin:end] > 0))
+            first += learned - _SHOWN_BEFORE if learned > _SHOWN_TOKENS - _SHOWN_BEFORE else 0
+        last = min(end, first + _SHOWN_TOKENS)
         ids = tokens.ids[first:last]
-        flags = np.ones(len(ids), bool) if tokens.trained is None else tokens.trained[first:last] > 0
-        found.append(
-            [
-                {"text": text, "trained": bool(flag)}
-                for text, flag in zip(_readable(data.tokenizer, ids), flags, strict=True)
-            ]
-        )
+        if tokens.trained is None:
+            flags = np.full(len(ids), _task(data.recipe) != "masked-lm")
+        else:
+            flags = tokens.trained[first:last] > 0
+        pieces = zip(_readable(data.tokenizer, ids), flags.tolist(), strict=True)
+        lines = [("… ", False)] * (first > begin) + [*pieces] + [(" …", False)] * (last < end)
+        found.append([{"text": text, "trained": flag} for text, flag in lines])
     return found
 
 

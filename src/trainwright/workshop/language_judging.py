@@ -165,7 +165,7 @@ def _judged(job: LanguageJob, network: nn.Module, part: str) -> dict[str, Any]:
     """Return the metrics of a part with their intervals."""
     assert job.recipe.training.batch_tokens is not None
     index = job.data.indices[part]
-    tokens = int(job.data.tokens.lengths[index].sum())
+    tokens = int(job.data.tokens.lengths_of(index).sum())
     # Batches small enough that there are some to resample; a pair is in one batch, however long it is.
     least = job.task.reading.context if job.task.unit == "token" else 1
     budget = min(job.recipe.training.batch_tokens, max(least, tokens // _WANTED_BATCHES))

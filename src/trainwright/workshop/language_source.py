@@ -7,11 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from trainwright.data.locate import locate, source_of
-from trainwright.data.sources.text import ENDINGS
+from trainwright.data.source import table_suffixes
+from trainwright.data.sources.folder import TEXT_ENDINGS
+from trainwright.data.sources.text import ENDINGS, files_below
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
 
-_TABLES = (".parquet", ".jsonl", ".ndjson", ".csv", ".arrow")
+_ABOUT = frozenset({"readme", "license", "licence", "notice", "changelog", "citation"})
+"""Names of texts that lie beside data and say something of it."""
+_PACKED = (".gz", ".bz2", ".xz")
 
 
 def as_text(data: DataSettings, base: Path) -> DataSettings:
@@ -66,13 +70,22 @@ def _shards(folder: Path) -> list[str] | None:
 
 
 def _holds_text(path: Path) -> bool:
-    """Return whether a path is a text file, or a folder of more text files than tables."""
+    """Return whether a path is a text file, or a folder of more text files than tables.
+
+    What describes the data, such as a README, does not count where there is anything else.
+    """
     if path.is_file():
         return path.suffix.lower() in ENDINGS
     if not path.is_dir():
         return False
-    endings = Counter(
-        file.suffix.lower() for file in path.rglob("*") if file.is_file() and not file.name.startswith(".")
-    )
-    texts = sum(count for ending, count in endings.items() if ending in ENDINGS)
-    return texts > sum(endings[ending] for ending in _TABLES)
+    tables = table_suffixes() - TEXT_ENDINGS
+    found: Counter[str] = Counter()
+    for _, name, ending in files_below(path):
+        inner = Path(name.lower().removesuffix(ending)).suffix if ending in _PACKED else ending
+        if inner in tables:
+            found["tables"] += 1
+        elif ending in ENDINGS:
+            found["about" if name.lower().removesuffix(ending) in _ABOUT else "texts"] += 1
+    if not found["tables"]:
+        return found["texts"] + found["about"] > 0
+    return found["texts"] > found["tables"]

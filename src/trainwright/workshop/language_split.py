@@ -84,7 +84,11 @@ class Sharing:
         text = text_of(sample)
         first = _line_at(text, 1 - self.validation - self.test)
         second = max(_line_at(text, 1 - self.test), first) if self.test else len(text)
-        return [Sample(text[:first]), Sample(text[first:second]), Sample(text[second:])]
+        return [
+            Sample(text[:first], remarks=sample.remarks),
+            Sample(text[first:second]),
+            Sample(text[second:]),
+        ]
 
     def indices(self, rows: Array, sizes: Array, parts_each: int) -> dict[str, Array]:
         """Return part → samples with something in them (or of pairs the first rows of tokens)."""

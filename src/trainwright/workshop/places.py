@@ -7,7 +7,7 @@ from pathlib import Path
 from trainwright.features.language.train import KINDS
 from trainwright.recipe.recipe import Recipe
 
-_WORDS = frozenset({"auto", "chatml", *KINDS})
+_WORDS = frozenset({"auto", "chatml", "plain", *KINDS})
 """What a tokenizer or template is called that is no file."""
 
 

@@ -45,6 +45,37 @@ def test_broken_lines_go_to_the_quarantine_with_their_number(tmp_path: Path) -> 
     assert [table.where(row) for row in range(4)] == [f"{table.name} line {line}" for line in (1, 4, 7, 9)]
 
 
+HALF = '"\\ud83d"'
+
+
+def test_what_python_cannot_hold_goes_to_the_quarantine(tmp_path: Path) -> None:
+    lines = [
+        f'{{"a": {value}}}' for value in ('"\\ud83d\\ude00"', HALF, f'["x", {HALF}]', "9" * 5_000, '"z"')
+    ]
+    table = read(tmp_path / "d.jsonl", "\n".join([*lines, '{"\\ude00": 1}']))
+    assert frame(table)["a"].to_list() == ["\U0001f600", "z"]
+    half, digits = "half a surrogate pair, which is no text", "a number of thousands of digits"
+    found = [(row.position, row.reason) for row in table.quarantined]
+    assert found == [
+        (n, f"the line holds {what}") for n, what in ((2, half), (3, half), (4, digits), (6, half))
+    ]
+    table = read(tmp_path / "d.json", f'[{{"a": {HALF}}}, {{"a": "z"}}]')
+    assert [(row.position, row.reason) for row in table.quarantined] == [(0, f"the item holds {half}")]
+    assert table.where(0) == f"{table.name} row 1"
+
+
+def test_another_encoding_is_said(tmp_path: Path) -> None:
+    line = '{"a": "中文文本"}\n'
+    for encoding in ("gb18030", "utf-16"):
+        (tmp_path / "d.jsonl").write_text(line * 20, encoding=encoding)
+        table = open_table(DataSettings(path=str(tmp_path / "d.jsonl")))
+        assert table.notes == [f"The text was read as {encoding}; if it looks wrong, set data.encoding."]
+        asked = open_table(DataSettings(path=str(tmp_path / "d.jsonl"), encoding=encoding))
+        assert not asked.notes
+        assert frame(table).equals(frame(asked))
+    assert not read(tmp_path / "d.jsonl", "\ufeff" + line).notes
+
+
 def test_mixed_values_become_text(tmp_path: Path) -> None:
     table = read(tmp_path / "d.jsonl", '{"a": 1}\n{"a": true}\n{"a": "x"}\n{"a": [1]}\n{"a": {"k": 2}}\n')
     assert frame(table)["a"].to_list() == ["1", "true", "x", "[1]", '{"k": 2}']
@@ -68,6 +99,11 @@ def test_rows_under_a_key(tmp_path: Path) -> None:
     [
         ("d.jsonl", "", "the file is empty"),
         ("d.jsonl", "\n\n", "the file is empty"),
+        (
+            "d.json",
+            '[{"a": ' + "9" * 5_000 + "}]",
+            "this holds a number of thousands of digits; mend the file",
+        ),
         ("d.jsonl", "word\nword\n", "none of its 2 rows can be read (the first: the line is not JSON"),
         ("d.json", '{"a": [1, 2], "b": 3}', "there"),
         ("d.json", '{\n"a": 1\n}', "this is one JSON object, not a list of rows"),

@@ -44,6 +44,30 @@ def test_one_that_cannot_be_read_does_not_stop_the_others(
     }
 
 
+def test_files_of_other_kinds_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "inner").mkdir()
+    (tmp_path / ".hidden").mkdir()
+    for name in ("a.txt", "b.pdf", "c.pdf", "inner/d.html", "inner/Makefile", "e.jsonl", ".hidden/f.pdf"):
+        (tmp_path / name).write_text("one")
+    (note,) = read(tmp_path).notes
+    assert note.startswith("Left out: 5 files of other kinds (.pdf, ")
+    assert note.endswith(", …).")
+
+
+def test_other_encodings_are_said(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("one")
+    (tmp_path / "b.txt").write_text("中文文本" * 9, encoding="gb18030")
+    (tmp_path / "c.txt").write_text("café " * 9, encoding="cp1252")
+    (tmp_path / "d.txt").write_text("naïf " * 9, encoding="cp1252")
+    assert read(tmp_path).notes == [
+        "2 files were read as cp1252; if they look wrong, set data.encoding.",
+        "1 file was read as gb18030; if it looks wrong, set data.encoding.",
+    ]
+    assert read(tmp_path / "b.txt").notes == [
+        "The text was read as gb18030; if it looks wrong, set data.encoding."
+    ]
+
+
 def test_a_folder_of_nothing_else_says_why(tmp_path: Path) -> None:
     (tmp_path / "link.txt").symlink_to(tmp_path / "nowhere.txt")
     with pytest.raises(DataError, match=r"none of its 1 rows can be read .*No such file"):

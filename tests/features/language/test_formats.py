@@ -100,7 +100,11 @@ def test_preferences_of_every_format(row: dict[str, Any]) -> None:
         ([{"role": "wizard", "content": "x"}, MESSAGES[1]], "unknown role 'wizard'"),
         (MESSAGES[1:], "the assistant speaks first"),
         ([MESSAGES[0], {"role": "assistant", "content": " "}], "answer is empty"),
-        ([MESSAGES[0], {"role": "assistant"}], "no role or no content"),
+        ([MESSAGES[0], {"role": "assistant"}], "message 2 has no content"),
+        ([MESSAGES[0], {"content": "Hello."}], "message 2 has no role"),
+        ([{"role": "user", "content": " "}, MESSAGES[1]], "message 1, of the user, is empty"),
+        ([MESSAGES[0], {**MESSAGES[1], "weight": 0}], "none of the assistant's answers is to be learned"),
+        ([MESSAGES[0], {**MESSAGES[1], "weight": 0.5}], "message 2 has the weight 0.5"),
         (["hi"], "no object with role and content"),
         ([MESSAGES[0], {"role": "system", "content": "x"}, MESSAGES[1]], "speaks first or not at all"),
     ],
@@ -109,6 +113,131 @@ def test_conversations_that_teach_nothing_are_named(messages: list[Any], why: st
     _, samples, broken = read([{"messages": messages}], "chat")
     assert not samples
     assert why in broken[0]
+
+
+CALL = [{"type": "function", "function": {"name": "clock", "arguments": "{}"}}]
+NO_CALL = [{"type": None, "function": {"name": None, "arguments": None}}]
+
+
+@pytest.mark.parametrize(
+    ("second", "learned", "remarks"),
+    [
+        ({"content": "Hm."}, True, ()),
+        ({"content": "Hm.", "weight": 1, "tool_calls": None}, True, ()),
+        ({"content": "Hm.", "tool_calls": NO_CALL}, True, ()),  # a table's place for those of other rows
+        ({"content": "Hm.", "weight": 0}, False, ("weightless",)),
+        ({"content": "Hm.", "tool_calls": CALL}, False, ("calls",)),
+        ({"content": None, "tool_calls": CALL}, False, ("calls",)),
+        ({"content": "", "tool_calls": []}, False, ("silent",)),
+    ],
+)
+def test_turns_that_are_only_read(second: dict[str, Any], learned: bool, remarks: tuple[str, ...]) -> None:
+    messages = [
+        MESSAGES[0],
+        {"role": "assistant", **second},
+        {"role": "tool", "content": "12:00"},
+        MESSAGES[1],
+    ]
+    _, samples, broken = read([{"messages": messages}], "chat")
+    assert not broken
+    assert [turn.learned for turn in samples[0].turns] == [True, learned, True, True]
+    assert samples[0].remarks == remarks
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ([{"type": "text", "text": "Hello."}], "Hello."),
+        ('[{"type": "text", "text": "Hello."}]', "Hello."),  # beside rows of plain text
+        ('[{"type": "dog", "name": "Rex"}]', '[{"type": "dog", "name": "Rex"}]'),
+        ("[]", "[]"),
+    ],
+)
+def test_content_in_parts(content: Any, said: str) -> None:
+    messages = [MESSAGES[0], {"role": "assistant", "content": content}]
+    _, samples, broken = read([{"messages": messages}], "chat")
+    assert not broken
+    assert samples[0].turns[1].text == said
+
+
+def test_pictures_are_no_text() -> None:
+    parts = json.dumps([{"type": "image_url", "image_url": {"url": "x"}}])
+    _, samples, broken = read([{"messages": [{"role": "user", "content": parts}, MESSAGES[1]]}], "chat")
+    assert not samples
+    assert "message 1 holds something that is no text" in broken[0]
+
+
+def test_what_nobody_answers_is_counted() -> None:
+    messages = [*MESSAGES, MESSAGES[0]]
+    (sample,) = read([{"messages": messages}], "chat")[1]
+    assert (sample.turns, sample.remarks) == ((ASKED, SAID), ("unanswered",))
+
+
+def test_words_of_several_kinds_in_one_table() -> None:
+    """Tables give each message the names of all, without a value."""
+    empty = dict.fromkeys(("role", "content", "from", "value", "weight"))
+    openai = [
+        {**empty, "role": "developer", "content": "Be kind."},
+        *({**empty, **each} for each in MESSAGES),
+    ]
+    words = [("human", "hi"), ("function_call", "clock()"), ("observation", "12:00"), ("gpt", "Hello.")]
+    sharegpt = [{**empty, "from": role, "value": text} for role, text in words]
+    parts = [MESSAGES[0], {"role": "assistant", "content": [{"type": "text", "text": "Hello."}]}]
+    _, samples, broken = read([{"messages": each} for each in (openai, sharegpt, parts)], "chat")
+    assert not broken
+    assert [[turn.role for turn in sample.turns] for sample in samples] == [
+        ["system", "user", "assistant"],
+        ["user", "assistant", "tool", "assistant"],
+        ["user", "assistant"],
+    ]
+    assert samples[0].turns[1:] == samples[2].turns == (ASKED, SAID)
+
+
+@pytest.mark.parametrize(
+    ("row", "why"),
+    [
+        ({"prompt": "", "completion": "x"}, "the prompt is empty"),
+        ({"prompt": None, "completion": "x"}, "the prompt is empty"),
+        ({"prompt": "x", "completion": None}, "the assistant's answer is empty"),
+        ({"instruction": " ", "input": "", "output": "x"}, "the instruction is empty"),
+    ],
+)
+def test_nothing_is_learned_as_an_answer_to_nothing(row: dict[str, Any], why: str) -> None:
+    _, samples, broken = read([row], "chat")
+    assert not samples
+    assert broken[0] == why
+
+
+MORE = [{"role": "assistant", "content": "Hm."}, {"role": "user", "content": "and?"}]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "before"),
+    [
+        (None, [MESSAGES[0], *MORE]),
+        ("hi", [MESSAGES[0], *MORE]),  # the first question alone
+        ("and?", [MESSAGES[0], *MORE]),  # the last one
+        ([MESSAGES[0], *MORE], [MESSAGES[0], *MORE]),
+        ([MESSAGES[0], *MORE], []),
+        ([MESSAGES[0], *MORE], MORE[1:]),
+        ("hi", MORE),  # what went on behind it
+    ],
+)
+def test_preferences_keep_what_was_said_before(prompt: Any, before: list[Any]) -> None:
+    row = {"prompt": prompt, "chosen": [*before, MESSAGES[1]]}
+    row["rejected"] = [*before, {"role": "assistant", "content": "No."}]
+    _, samples, broken = read([row], "preference")
+    assert not broken
+    assert [turn.text for turn in samples[0].turns] == ["hi", "Hm.", "and?"]
+    assert (samples[0].chosen, samples[0].rejected) == ("Hello.", "No.")
+
+
+def test_answers_to_different_conversations_are_no_preference() -> None:
+    other = [{"role": "user", "content": "what?"}, {"role": "assistant", "content": "No."}]
+    row = {"prompt": "hi", "chosen": MESSAGES, "rejected": other}
+    _, samples, broken = read([row], "preference")
+    assert not samples
+    assert "chosen and rejected answer different conversations" in broken[0]
 
 
 def test_columns_that_fit_no_format() -> None:

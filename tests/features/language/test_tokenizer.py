@@ -90,6 +90,23 @@ def test_a_template_without_marks_tells_by_what_it_adds() -> None:
     assert made.turn_end == made.backend.token_to_id("<|im_end|>")
 
 
+@pytest.mark.parametrize("source", [CHATML, UNMARKED])
+def test_turns_that_are_only_read_are_not_trained(source: str) -> None:
+    made = tokenizer("bpe").with_template(source)
+    turns = [
+        Turn("user", "<|im_end|>"),
+        Turn("assistant", "No.", False),
+        Turn("user", "x"),
+        Turn("assistant", "y"),
+    ]
+    (ids, trained), (all_ids, _) = made.encode_chats([turns, [Turn(turn.role, turn.text) for turn in turns]])
+    assert made.decode(ids[trained], special=True) == "y<|im_end|>"
+    assert np.array_equal(ids, all_ids)
+    last_only = "{{ messages[0].content }}{% generation %}{{ messages[-1].content }}{% endgeneration %}"
+    with pytest.raises(DataError, match="does not mark each turn"):
+        ChatTemplate(last_only).render(turns)
+
+
 def test_templates_that_cannot_be_used_are_refused() -> None:
     turns = [Turn("user", "hi"), Turn("assistant", "Hello.")]
     backwards = "{% for message in messages | reverse %}{{ message['content'] }}{% endfor %}"

@@ -15,7 +15,7 @@ from trainwright.data.origin import Positions
 from trainwright.data.plain import column_names
 from trainwright.data.source import SOURCES, Memory, Place, Source
 from trainwright.data.table import Table
-from trainwright.data.text_file import open_utf8, text_encoding
+from trainwright.data.text_file import is_guess, open_utf8, read_as, text_encoding
 from trainwright.data.wording import counted
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
@@ -55,8 +55,8 @@ def _frames(reading: Reading, settings: DataSettings) -> Iterator[pl.DataFrame]:
         )
     if settings.delimiter is None and dialect.delimiter != "," and len(names) > 1:
         reading.notes.append(f"Values are divided by {_NAMES[dialect.delimiter]}.")
-    if encoding not in {"utf-8", "utf-8-sig"} and settings.encoding is None:
-        reading.notes.append(f"The text was read as {encoding}; if it looks wrong, set data.encoding.")
+    if is_guess(encoding, settings.encoding):
+        reading.notes.append(read_as(encoding))
     lines = _Lines(reading, records[0])
     yield from _parsed(reading, encoding, dialect, names, lines)
     lines.finish()

@@ -13,7 +13,7 @@ from trainwright.data.collect import Reading, collect, file_key
 from trainwright.data.plain import column_names, series_of
 from trainwright.data.source import HEAD_BYTES, SOURCES, Memory, Place, Source
 from trainwright.data.table import CHUNK_ROWS, Table
-from trainwright.data.text_file import open_utf8, text_encoding
+from trainwright.data.text_file import is_guess, open_utf8, read_as, text_encoding
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
 
@@ -23,6 +23,7 @@ _LARGEST_ARRAY = 1 << 29
 """A JSON file that is one value must be read whole."""
 
 _BLANK = b" \t\r\n"
+_HALF = "half a surrogate pair, which is no text"
 
 
 def open_jsonl(place: Place, settings: DataSettings, memory: Memory) -> Table:
@@ -40,6 +41,8 @@ def open_jsonl(place: Place, settings: DataSettings, memory: Memory) -> Table:
 
 def _frames(reading: Reading, settings: DataSettings) -> Iterator[pl.DataFrame]:
     encoding = text_encoding(reading.place.path, name=reading.place.name, asked=settings.encoding)
+    if is_guess(encoding, settings.encoding):
+        reading.notes.append(read_as(encoding))
     with open_utf8(reading.place.path, encoding) as stream:
         head = stream.read(HEAD_BYTES).lstrip(_BLANK + b"\xef\xbb\xbf")
         one_value = head[:1] == b"[" or not _is_object(head.partition(b"\n")[0])
@@ -70,6 +73,8 @@ def _frames_of_lines(reading: Reading, encoding: str) -> Iterator[pl.DataFrame]:
         num_rows += len(frame)
         if len(frame):
             yield _named(reading, frame)
+    if not at:  # nothing but a byte order mark
+        raise DataError("the file is empty", where=reading.place.name, fix="give a file with rows")
     reading.at = np.concatenate(at)
     reading.by = np.ones_like(reading.at)
 
@@ -124,12 +129,25 @@ def _add(rows: list[dict[str, Any]], line: bytes) -> str | None:
         value = json.loads(line)
     except json.JSONDecodeError as error:
         return f"the line is not JSON ({error.msg.lower()} at character {error.pos + 1})"
+    except ValueError:  # Python reads no longer ones, as that takes the square of their length
+        return "the line holds a number of thousands of digits"
     except RecursionError:
         return "the line is nested too deeply"
     if not isinstance(value, dict):
         return "the line is JSON, but not an object"
+    if b"\\u" in line and not _is_text(value):
+        return f"the line holds {_HALF}"
     rows.append(value)
     return None
+
+
+def _is_text(value: Any) -> bool:
+    """Return whether all strings of a value are text; half a surrogate pair, such as "\\ud83d", is none."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _frame(rows: Sequence[dict[str, Any]]) -> pl.DataFrame:
@@ -156,10 +174,12 @@ def _items(reading: Reading, encoding: str) -> list[Any] | None:
     with open_utf8(place.path, encoding) as stream:
         try:
             value = json.loads(stream.read().removeprefix(b"\xef\xbb\xbf"))
-        except (ValueError, RecursionError):
-            if place.path.suffix.lower() == ".json":
-                raise DataError("this is not JSON", where=place.name, fix="mend the file") from None
-            return None
+        except (ValueError, RecursionError) as error:
+            if place.path.suffix.lower() != ".json":
+                return None
+            is_json = isinstance(error, ValueError) and not isinstance(error, json.JSONDecodeError)
+            what = "this holds a number of thousands of digits" if is_json else "this is not JSON"
+            raise DataError(what, where=place.name, fix="mend the file") from None
     if isinstance(value, dict):
         lists = [key for key, inner in value.items() if isinstance(inner, list) and _holds_objects(inner)]
         if len(lists) != 1:
@@ -185,10 +205,15 @@ def _holds_objects(values: list[Any]) -> bool:
 
 def _frames_of_items(reading: Reading, items: list[Any]) -> Iterator[pl.DataFrame]:
     reading.unit, reading.first = "row", 0
-    broken = [index for index, item in enumerate(items) if not isinstance(item, dict)]
-    for index in broken:
-        reading.set_aside(index, "the item is not an object")
-    rows = [item for item in items if isinstance(item, dict)]
+    broken: list[int] = []
+    rows: list[dict[str, Any]] = []
+    for index, item in enumerate(items):
+        if isinstance(item, dict) and _is_text(item):
+            rows.append(item)
+            continue
+        reason = f"the item holds {_HALF}" if isinstance(item, dict) else "the item is not an object"
+        reading.set_aside(index, reason)
+        broken.append(index)
     for start in range(0, len(rows), CHUNK_ROWS):
         yield _named(reading, _frame(rows[start : start + CHUNK_ROWS]))
     reading.at = np.array(broken, dtype=np.int64) - np.arange(len(broken))

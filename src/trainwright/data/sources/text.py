@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import os
 import stat
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,7 +17,7 @@ import polars as pl
 from trainwright.data.collect import Reading, collect
 from trainwright.data.source import SOURCES, Memory, Place, Source
 from trainwright.data.table import Table
-from trainwright.data.text_file import open_utf8, text_encoding
+from trainwright.data.text_file import is_guess, open_utf8, read_as, text_encoding
 from trainwright.data.wording import counted
 from trainwright.foundation.errors import DataError
 from trainwright.foundation.hashing import json_hash
@@ -36,19 +37,19 @@ DOCUMENT_CHARACTERS = 1 << 22
 """A longer file is cut, at a blank line where there is one, else at the end of a line."""
 
 _FRAME_CHARACTERS = 1 << 24
-_VERSION = 2
+_VERSION = 3
 
 
 def open_text(place: Place, settings: DataSettings, memory: Memory) -> Table:
     """Open a text file, or all text files below a folder.
 
     The table has the columns `text`, `file` and `piece`. Files that are empty, no text, or cannot be read are
-    set aside, each with its reason.
+    set aside, each with its reason; those of a folder that have other endings are counted.
 
     Raises:
         DataError: there is no text, or a single file is none.
     """
-    files = _files(place.path) if place.path.is_dir() else [place.path]
+    files, others = _files(place.path) if place.path.is_dir() else ([place.path], Counter())
     if not files:
         raise DataError(
             "there are no text files in this folder",
@@ -56,10 +57,14 @@ def open_text(place: Place, settings: DataSettings, memory: Memory) -> Table:
             fix=f"give files that end in {', '.join(sorted(ENDINGS)[:6])} …",
         )
     reading = Reading(place)
+    if others:
+        shown = ", ".join(kind for kind, _ in others.most_common(3)) + (", …" if len(others) > 3 else "")
+        reading.notes.append(f"Left out: {counted(others.total(), 'file')} of other kinds ({shown}).")
     stamp = hashlib.blake2b(digest_size=16)
     for file in files:
         stamp.update(f"{file}/{_stamp(file)}\n".encode())
-    key = json_hash([_VERSION, "text", str(place.path.resolve()), stamp.hexdigest(), settings.encoding])
+    named = [str(place.path.resolve()), stamp.hexdigest(), settings.encoding, reading.notes]
+    key = json_hash([_VERSION, "text", *named])
     return collect(reading, _frames(reading, files, settings), key=key, memory=memory)
 
 
@@ -72,17 +77,28 @@ def _stamp(file: Path) -> str:
     return f"{status.st_size}/{status.st_mtime_ns}"
 
 
-def _files(root: Path) -> list[Path]:
-    """Return the text files below a folder, by name; hidden ones and links to folders are left out."""
-    found: list[Path] = []
+def files_below(root: Path) -> Iterator[tuple[str, str, str]]:
+    """Yield folder, name and ending of the files below a folder, by name.
+
+    Hidden ones and links to folders are left out.
+    """
     for folder, folders, names in os.walk(root):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        found += [
-            Path(folder, name)
-            for name in sorted(names)
-            if not name.startswith(".") and os.path.splitext(name)[1].lower() in ENDINGS  # noqa: PTH122
-        ]
-    return found
+        for name in sorted(names):
+            if not name.startswith("."):
+                yield folder, name, os.path.splitext(name)[1].lower()  # noqa: PTH122 (there may be a million)
+
+
+def _files(root: Path) -> tuple[list[Path], Counter[str]]:
+    """Return the text files below a folder, and how many others there are by ending, or name without one."""
+    found: list[Path] = []
+    others: Counter[str] = Counter()
+    for folder, name, ending in files_below(root):
+        if ending in ENDINGS:
+            found.append(Path(folder, name))
+        else:
+            others[(ending or name).encode(errors="replace").decode()] += 1
+    return found, others
 
 
 def _frames(reading: Reading, files: list[Path], settings: DataSettings) -> Iterator[pl.DataFrame]:
@@ -92,6 +108,7 @@ def _frames(reading: Reading, files: list[Path], settings: DataSettings) -> Iter
     names: list[str] = []
     pieces: list[int] = []
     held = long = 0
+    guessed: Counter[str] = Counter()
 
     def frame() -> pl.DataFrame:
         schema = {TEXT: pl.String, FILE: pl.String, PIECE: pl.Int64}
@@ -101,7 +118,7 @@ def _frames(reading: Reading, files: list[Path], settings: DataSettings) -> Iter
         name = file.name if file == root else file.relative_to(root).as_posix()
         parts = 0
         try:
-            for text in _texts_of(file, name, settings):
+            for text in _texts_of(file, name, settings, guessed):
                 if text.strip():
                     texts.append(text)
                     names.append(name)
@@ -122,6 +139,8 @@ def _frames(reading: Reading, files: list[Path], settings: DataSettings) -> Iter
         long += parts > 1
         if not parts:
             reading.set_aside(None, f"{name}: the file is empty")
+    for encoding, number in sorted(guessed.items()):
+        reading.notes.append(read_as(encoding, None if files == [root] else number))
     if long:
         size = f"{DOCUMENT_CHARACTERS / 1e6:.0f} million characters"
         reading.notes.append(f"Cut into several documents: {counted(long, 'file')} of more than {size}.")
@@ -129,8 +148,8 @@ def _frames(reading: Reading, files: list[Path], settings: DataSettings) -> Iter
         yield frame()
 
 
-def _texts_of(file: Path, name: str, settings: DataSettings) -> Iterator[str]:
-    """Yield the documents of a file.
+def _texts_of(file: Path, name: str, settings: DataSettings, guessed: Counter[str]) -> Iterator[str]:
+    """Yield the documents of a file; an encoding that had to be guessed is counted.
 
     Raises:
         DataError: it is no text, or no file at all.
@@ -138,7 +157,10 @@ def _texts_of(file: Path, name: str, settings: DataSettings) -> Iterator[str]:
     """
     if not stat.S_ISREG(file.stat().st_mode):
         raise DataError("this is no plain file", where=name, fix="give a file")  # reading a pipe never ends
-    yield from documents(file, text_encoding(file, name=name, asked=settings.encoding))
+    encoding = text_encoding(file, name=name, asked=settings.encoding)
+    if is_guess(encoding, settings.encoding):
+        guessed[encoding] += 1
+    yield from documents(file, encoding)
 
 
 def documents(file: Path, encoding: str) -> Iterator[str]:

@@ -28,12 +28,24 @@ class Sample:
         turns: of a conversation; of a preference those before the answers.
         chosen: better answer; or the target of a pair.
         rejected: worse answer.
+        remarks: what of a conversation is left out or not learned, a word of `REMARKS` for each time.
     """
 
     text: str = ""
     turns: tuple[Turn, ...] = ()
     chosen: str = ""
     rejected: str = ""
+    remarks: tuple[str, ...] = ()
+
+
+UNANSWERED, CALLS, SILENT, WEIGHTLESS = "unanswered", "calls", "silent", "weightless"
+REMARKS: Mapping[str, str] = {
+    UNANSWERED: "Conversations that end with what nobody answers, which is left out: {count}.",
+    CALLS: "Turns in which the assistant calls a tool, which are read and not learned: {count}.",
+    SILENT: "Turns in which the assistant says nothing, which are read and not learned: {count}.",
+    WEIGHTLESS: "Turns of the assistant with weight 0, which are read and not learned: {count}.",
+}
+"""Word → note of how often it was said of a sample."""
 
 
 class Unusable(ValueError):  # noqa: N818 (it becomes a quarantined row)
@@ -87,8 +99,10 @@ _SPEAKERS = {
     "bot": "assistant",
     "chatgpt": "assistant",
     "model": "assistant",
+    "function_call": "assistant",  # LLaMA-Factory: what the assistant writes to call a tool
     "observation": "tool",
     "function": "tool",
+    "developer": "system",  # OpenAI's newer word
 }
 
 
@@ -100,24 +114,29 @@ def _text(row: Row) -> Sample:
 
 
 def _prompt(row: Row) -> Sample:
-    turns = [Turn("user", _string(row, "prompt")), Turn("assistant", _string(row, "completion"))]
-    return Sample(turns=_checked([*_system(row), *turns]))
+    asked = _string(row, "prompt")
+    if not asked.strip():
+        raise Unusable("the prompt is empty")
+    turns = [Turn("user", asked), Turn("assistant", _string(row, "completion"))]
+    return _conversation([*_system(row), *turns])
 
 
 def _alpaca(row: Row) -> Sample:
-    asked, more = _string(row, "instruction"), _string(row, "input")
-    turns = [Turn("user", f"{asked}\n{more}" if more.strip() else asked)]
-    turns.append(Turn("assistant", _string(row, "output")))
+    asked = "\n".join(part for name in ("instruction", "input") if (part := _string(row, name)).strip())
+    if not asked:
+        raise Unusable("the instruction is empty")
+    turns = [Turn("user", asked), Turn("assistant", _string(row, "output"))]
     before = []
     for pair in _json(row.get("history")) or ():
         if not (isinstance(pair, list) and len(pair) == 2 and all(isinstance(part, str) for part in pair)):
             raise Unusable("its history is no list of pairs of texts")
         before += [Turn("user", pair[0]), Turn("assistant", pair[1])]
-    return Sample(turns=_checked([*_system(row), *before, *turns]))
+    return _conversation([*_system(row), *before, *turns])
 
 
 def _conversations(row: Row) -> Sample:
-    return Sample(turns=_checked([*_system(row), *_turns(row["messages"])]))
+    remarks: list[str] = []
+    return _conversation([*_system(row), *_turns(row["messages"], remarks)], remarks)
 
 
 def _preference(row: Row) -> Sample:
@@ -128,14 +147,29 @@ def _preference(row: Row) -> Sample:
         messages = _messages(row["prompt"])
         before = [Turn("user", str(row["prompt"]))] if messages is None else _turns(messages)
     chosen, rejected = _answer(row["chosen"], "chosen"), _answer(row["rejected"], "rejected")
-    if not before:
-        if chosen[:-1] != rejected[:-1]:
-            raise Unusable("chosen and rejected answer different conversations")
-        before = chosen[:-1]
+    if _said(chosen[:-1]) != _said(rejected[:-1]):
+        raise Unusable("chosen and rejected answer different conversations")
+    before = _joined(before, chosen[:-1])
     turns = _checked([*_system(row), *before, chosen[-1]])
-    if chosen[-1] == rejected[-1]:
+    if chosen[-1].text == rejected[-1].text:
         raise Unusable("the chosen and the rejected answer are the same")
     return Sample(turns=turns[:-1], chosen=chosen[-1].text, rejected=rejected[-1].text)
+
+
+def _joined(before: list[Turn], context: list[Turn]) -> list[Turn]:
+    """Return the conversation that a prompt and the turns before an answer make together.
+
+    Some data repeat the prompt before each answer, some keep only the last question as the prompt, and some
+    go on behind it.
+    """
+    prompt, told = _said(before), _said(context)
+    if prompt in (told[: len(prompt)], told[len(told) - len(prompt) :]):
+        return context
+    return before if told == prompt[len(prompt) - len(told) :] else before + context
+
+
+def _said(turns: Sequence[Turn]) -> list[tuple[str, str]]:
+    return [(turn.role, turn.text.strip()) for turn in turns]
 
 
 def _answer(value: Any, name: str) -> list[Turn]:
@@ -321,8 +355,13 @@ def _task_for(kind: Kind) -> str:
     return next(task for task, kinds in KINDS_OF_TASK.items() if kinds[0] == kind)
 
 
-def _turns(value: Any) -> list[Turn]:
-    """Return the turns of a list of messages, in OpenAI's words or ShareGPT's."""
+def _turns(value: Any, remarks: list[str] | None = None) -> list[Turn]:
+    """Return the turns of a list of messages, in OpenAI's words or ShareGPT's.
+
+    Args:
+        value: the list, perhaps as JSON.
+        remarks: why turns of the assistant are not learned is added.
+    """
     messages = _json(value)
     if not isinstance(messages, list) or not messages:
         raise Unusable("it has no list of messages")
@@ -330,22 +369,86 @@ def _turns(value: Any) -> list[Turn]:
     for number, message in enumerate(messages, 1):
         if not isinstance(message, dict):
             raise Unusable(f"message {number} is no object with role and content")
-        role, text = message.get("role", message.get("from")), message.get("content", message.get("value"))
-        if isinstance(text, list):  # parts, as OpenAI's for pictures
+        role, text = _either(message, "role", "from"), _either(message, "content", "value")
+        calls = _is_said([message.get("tool_calls"), message.get("function_call")])
+        if text is None and calls:
+            text = ""
+        text = _parts(text)
+        if isinstance(text, list):
             if not all(isinstance(part, dict) and isinstance(part.get("text"), str) for part in text):
                 raise Unusable(f"message {number} holds something that is no text")
             text = "".join(part["text"] for part in text)
-        if not isinstance(role, str) or not isinstance(text, str):
-            raise Unusable(f"message {number} has no role or no content")
+        if not isinstance(role, str):
+            raise Unusable(f"message {number} has no role")
         known = _SPEAKERS.get(role, role)
         if known not in ROLES:
             raise Unusable(f"message {number} has the unknown role '{role}' (known: {', '.join(ROLES)})")
-        turns.append(Turn(known, text))
+        if not isinstance(text, str):
+            raise Unusable(f"message {number} has no content")
+        if known == "user" and not text.strip():
+            raise Unusable(f"message {number}, of the user, is empty")
+        why = _why_unlearned(message, text, calls, number) if known == "assistant" else None
+        if why is not None and remarks is not None:
+            remarks.append(why)
+        turns.append(Turn(known, text, why is None))
     return turns
 
 
+def _parts(content: Any) -> Any:
+    """Return the parts of a message, as OpenAI's with pictures have; anything else as it is.
+
+    Tables write a list as JSON where other rows hold plain text. Other JSON is what was said.
+    """
+    parsed = _json(content)
+    are_parts = isinstance(parsed, list) and all(
+        isinstance(part, dict) and isinstance(kind := part.get("type"), str) and kind in part
+        for part in parsed
+    )
+    return parsed if are_parts and parsed else content
+
+
+def _either(message: Mapping[str, Any], *names: str) -> Any:
+    """Return what a message holds by one of some names: tables give each row the names of all, some empty."""
+    return next((message[name] for name in names if message.get(name) is not None), None)
+
+
+def _is_said(value: Any) -> bool:
+    """Return whether a value holds anything; an object that a table has made of nothing does not."""
+    if isinstance(value, dict | list):
+        return any(map(_is_said, value.values() if isinstance(value, dict) else value))
+    return value not in (None, "")
+
+
+def _why_unlearned(message: Mapping[str, Any], text: str, calls: bool, number: int) -> str | None:
+    """Return why a turn of the assistant is only read; None where it is learned.
+
+    Templates are given no calls: whoever learned such a turn would learn to end it where the call begins.
+    """
+    weight = message.get("weight")  # OpenAI's
+    if weight not in (None, 0, 1):
+        raise Unusable(f"message {number} has the weight {weight} (known: 0, not learned, and 1)")
+    if weight == 0:
+        return WEIGHTLESS
+    if calls:
+        return CALLS
+    return None if text.strip() else SILENT
+
+
+def _conversation(turns: list[Turn], remarks: Sequence[str] = ()) -> Sample:
+    """Return a conversation as a sample.
+
+    Raises:
+        Unusable: nothing can be learned from it.
+    """
+    checked = _checked(turns)
+    if not any(turn.learned for turn in checked if turn.role == "assistant"):
+        raise Unusable("none of the assistant's answers is to be learned")
+    ends = (UNANSWERED,) if len(checked) < len(turns) else ()
+    return Sample(turns=checked, remarks=(*remarks, *ends))
+
+
 def _checked(turns: list[Turn]) -> tuple[Turn, ...]:
-    """Return turns that make a conversation.
+    """Return turns that make a conversation, up to the last answer.
 
     Raises:
         Unusable: they do not.

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,14 @@ import numpy.typing as npt
 import polars as pl
 
 from trainwright.data.token_store import TokenRows
-from trainwright.features.language.formats import Format, Sample, Unusable
+from trainwright.features.language.formats import UNANSWERED, Format, Sample, Unusable
 from trainwright.features.language.pairs import PairFrames
 from trainwright.features.language.template import Turn
 from trainwright.features.language.tokenizer import Flags, Ids, LanguageTokenizer, Shown
-from trainwright.foundation.errors import DataError
+from trainwright.foundation.errors import DataError, RecipeError
+
+UNTRAINED = "no token of it is trained"
+"""Why a conversation is set aside in which the template marks nothing of what the assistant says."""
 
 _BLOCK = 1 << 16
 """Longer texts are cut for the tokenizer's threads, where no token can lie across the cut."""
@@ -51,7 +55,12 @@ def text_of(sample: Sample) -> str:
 
 
 def tokenized(
-    samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer, *, task: str
+    samples: Sequence[Sample],
+    rows: Sequence[int],
+    tokenizer: LanguageTokenizer,
+    *,
+    task: str,
+    where: Callable[[int], str],
 ) -> TokenRows:
     """Return samples as tokens.
 
@@ -60,17 +69,23 @@ def tokenized(
         rows: where they are from.
         tokenizer: cuts and decodes.
         task: see the recipe; "encoder-decoder" where an encoder reads the sources.
+        where: row → what messages call it.
+
+    Raises:
+        RecipeError: the chat template fails on a conversation.
     """
     if task in {"causal-lm", "masked-lm"}:
-        return _texts([text_of(sample) for sample in samples], rows, tokenizer)
+        return _texts(samples, rows, tokenizer)
     if task == "chat":
-        return _chats(samples, rows, tokenizer)
+        return _chats(samples, rows, tokenizer, where)
     if task == "preference":
-        return _preferences(samples, rows, tokenizer)
+        return _preferences(samples, rows, tokenizer, where)
     return _pairs(samples, rows, tokenizer, PairFrames.of(tokenizer, encodes=task == "encoder-decoder"))
 
 
-def _texts(texts: Sequence[str], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
+def _texts(samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
+    texts = [text_of(sample) for sample in samples]
+    unanswered = sum(sample.remarks.count(UNANSWERED) for sample in samples)
     before = [np.asarray([tokenizer.first], dtype=np.int32)]
     end = np.asarray([tokenizer.end], dtype=np.int32)
     blocks: list[str] = []
@@ -91,6 +106,8 @@ def _texts(texts: Sequence[str], rows: Sequence[int], tokenizer: LanguageTokeniz
         rows=np.asarray(rows, dtype=np.int64),
         sizes=np.asarray([len(text.encode()) for text in texts], dtype=np.int64),
         characters=np.asarray([len(text) for text in texts], dtype=np.int64),
+        # Of a conversation that is read as a text every turn is learned: the other remarks do not hold.
+        counts={UNANSWERED: unanswered} if unanswered else {},
     )
 
 
@@ -113,32 +130,42 @@ def blocks_of(text: str) -> Iterator[str]:
     yield text[place:]
 
 
-def _chats(samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
+def _chats(
+    samples: Sequence[Sample],
+    rows: Sequence[int],
+    tokenizer: LanguageTokenizer,
+    where: Callable[[int], str],
+) -> TokenRows:
     done = _Collector()
     shown: list[Shown] = []
     whose: list[tuple[int, Sample]] = []
     for sample, row in zip(samples, rows, strict=True):
         try:
-            shown.append(tokenizer.show(sample.turns))
+            shown += _shown([sample.turns], tokenizer, row, where)
             whose.append((row, sample))
         except DataError as error:
             done.broken[row] = error.what
     for (row, sample), (ids, trained) in zip(whose, tokenizer.cut(shown), strict=True):
         if trained.any():
-            done.add(row, [(ids, trained)], "".join(turn.text for turn in sample.turns))
+            done.add(row, [(ids, trained)], "".join(turn.text for turn in sample.turns), sample.remarks)
         else:
-            done.broken[row] = "no token of it is trained"
+            done.broken[row] = UNTRAINED
     return done.rows()
 
 
-def _preferences(samples: Sequence[Sample], rows: Sequence[int], tokenizer: LanguageTokenizer) -> TokenRows:
+def _preferences(
+    samples: Sequence[Sample],
+    rows: Sequence[int],
+    tokenizer: LanguageTokenizer,
+    where: Callable[[int], str],
+) -> TokenRows:
     done = _Collector()
     shown: list[Shown] = []
     whose: list[tuple[int, Sample]] = []
     for sample, row in zip(samples, rows, strict=True):
         chats = [[*sample.turns, Turn("assistant", answer)] for answer in (sample.chosen, sample.rejected)]
         try:
-            shown += [tokenizer.show(turns) for turns in chats]
+            shown += _shown(chats, tokenizer, row, where)
             whose.append((row, sample))
         except DataError as error:
             done.broken[row] = error.what
@@ -149,8 +176,24 @@ def _preferences(samples: Sequence[Sample], rows: Sequence[int], tokenizer: Lang
         if all(trained.any() for _, trained in parts):
             done.add(row, parts, text_of(sample))
         else:
-            done.broken[row] = "no token of it is trained"
+            done.broken[row] = UNTRAINED
     return done.rows()
+
+
+def _shown(
+    chats: Sequence[Sequence[Turn]], tokenizer: LanguageTokenizer, row: int, where: Callable[[int], str]
+) -> list[Shown]:
+    """Return the conversations of a row as `cut` takes them.
+
+    Raises:
+        DataError: the template refuses one.
+        RecipeError: the template fails on one, and on which. Such rows are not set aside: they tell of the
+            template, and it may fail on the next ones as slowly.
+    """
+    try:
+        return [tokenizer.show(turns) for turns in chats]
+    except RecipeError as error:
+        raise RecipeError(f"{error.what} (on {where(row)})", where=error.where, fix=error.fix) from error
 
 
 def _pairs(
@@ -161,10 +204,15 @@ def _pairs(
     sources = tokenizer.encode([source_of(sample) for sample in samples])
     targets = tokenizer.encode([sample.chosen or sample.turns[-1].text for sample in samples])
     for sample, row, asked, target in zip(samples, rows, sources, targets, strict=True):
+        if sample.turns and not sample.turns[-1].learned:
+            done.broken[row] = "its last answer is not to be learned"
+            continue
         source = frames.source(asked)
         ids = np.concatenate([source, frames.target(target)])
         trained = np.arange(len(ids)) >= len(source)
-        done.add(row, [(ids, trained)], sample.chosen or sample.turns[-1].text)
+        # What went before the last answer is the source, and never learned.
+        ends = [word for word in sample.remarks if word == UNANSWERED]
+        done.add(row, [(ids, trained)], sample.chosen or sample.turns[-1].text, ends)
     return done.rows()
 
 
@@ -193,9 +241,13 @@ class _Collector:
         self._rows: list[int] = []
         self._sizes: list[int] = []
         self._characters: list[int] = []
+        self._counts: Counter[str] = Counter()
         self.broken: dict[int, str] = {}
 
-    def add(self, row: int, parts: Sequence[tuple[Ids, Flags]], text: str) -> None:
+    def add(
+        self, row: int, parts: Sequence[tuple[Ids, Flags]], text: str, remarks: Sequence[str] = ()
+    ) -> None:
+        self._counts.update(remarks)
         for ids, trained in parts:
             self._ids.append(ids)
             self._trained.append(trained)
@@ -215,4 +267,5 @@ class _Collector:
             sizes=np.asarray(self._sizes, dtype=np.int64),
             characters=np.asarray(self._characters, dtype=np.int64),
             broken=self.broken,
+            counts=dict(self._counts),
         )

@@ -58,10 +58,12 @@ class Turn:
     Attributes:
         role: "system", "user", "assistant" or "tool".
         text: what is said.
+        learned: whether what the assistant says here is to be learned, or only read.
     """
 
     role: str
     text: str
+    learned: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Rendered:
 
     Attributes:
         text: with the template's special tokens.
-        trained: (start, end) in characters of what the assistant says, its end-of-turn token included.
+        trained: (start, end) in characters of what the assistant says and is learned, with the token that
+            ends its turn.
     """
 
     text: str
@@ -99,19 +102,19 @@ class ChatTemplate:
         return self._render(turns, prompt=True)
 
     def render(self, turns: Sequence[Turn]) -> Rendered:
-        """Return a conversation and which part of it the assistant said.
+        """Return a conversation and which part of it the assistant said, of turns that are to be learned.
 
         Raises:
-            DataError: the template refuses the conversation.
+            DataError: the template refuses the conversation, or does not tell its turns apart.
             RecipeError: it does not tell what the assistant says.
         """
         if self.is_marked:
             begin, end = unused_characters([self.source, *(turn.text for turn in turns)], 2)
-            return _between(self._render(turns, marks=(begin, end)), begin, end)
+            return _learned(_between(self._render(turns, marks=(begin, end)), begin, end), turns)
         whole = self._render(turns)
         spans = []
         for number, turn in enumerate(turns):
-            if turn.role == "assistant":
+            if turn.role == "assistant" and turn.learned:
                 before = self._render(turns[:number], prompt=True)
                 until = whole if number == len(turns) - 1 else self._render(turns[: number + 1])
                 if not (until.startswith(before) and whole.startswith(until)):
@@ -198,6 +201,20 @@ def _no_clock(form: str) -> str:
 def _json(value: Any, ensure_ascii: bool = False, **words: Any) -> str:
     """Return a value as JSON; Jinja's own filter would escape what is special in HTML."""
     return json.dumps(value, ensure_ascii=ensure_ascii, **words)
+
+
+def _learned(rendered: Rendered, turns: Sequence[Turn]) -> Rendered:
+    """Return the same without the marks around turns that are only read."""
+    said = [turn for turn in turns if turn.role == "assistant"]
+    if all(turn.learned for turn in said):
+        return rendered
+    if len(rendered.trained) != len(said):
+        raise DataError(
+            "the chat template does not mark each turn of the assistant, so that none can be left out",
+            fix="learn all of them, or choose another template",
+        )
+    spans = zip(rendered.trained, said, strict=True)
+    return Rendered(rendered.text, tuple(span for span, turn in spans if turn.learned))
 
 
 def _between(text: str, begin: str, end: str) -> Rendered:

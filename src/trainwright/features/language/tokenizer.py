@@ -10,7 +10,7 @@ import json
 import re
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -137,11 +137,14 @@ class LanguageTokenizer:
     @cached_property
     def template(self) -> ChatTemplate:
         """The chat template: its own, else ours."""
-        source = self._template
-        if source is None:
-            known = self.backend.token_to_id("<|im_start|>"), self.backend.token_to_id("<|im_end|>")
-            source = PLAIN if None in known else CHATML
-        return ChatTemplate(source, self.special)
+        ours = CHATML if self.our_template == "chatml" else PLAIN
+        return ChatTemplate(ours if self._template is None else self._template, self.special)
+
+    @property
+    def our_template(self) -> str:
+        """Which of our chat templates its special tokens suit, as the recipe calls it."""
+        known = self.backend.token_to_id("<|im_start|>"), self.backend.token_to_id("<|im_end|>")
+        return "plain" if None in known else "chatml"
 
     def with_template(self, source: str | None) -> LanguageTokenizer:
         """Return the same tokenizer with another chat template; None keeps its own."""
@@ -267,7 +270,7 @@ class LanguageTokenizer:
             taken[key] = found[0]
             return key
 
-        return [Turn(turn.role, pattern.sub(shield, turn.text)) for turn in turns], taken, mark
+        return [replace(turn, text=pattern.sub(shield, turn.text)) for turn in turns], taken, mark
 
     def _flagged(self, encoding: Encoding, rendered: Rendered) -> tuple[Ids, Flags]:
         """Return ids and which are trained, of a text that was cut as a whole."""

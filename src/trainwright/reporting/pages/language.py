@@ -11,7 +11,8 @@ from trainwright.reporting.numbers import clip, count, interval, number
 from trainwright.reporting.run_documents import RunDocuments
 from trainwright.reporting.words import baseline_title, metric_title, part_title, task_title
 
-_MOST_TOKENS = 200
+_MOST_TOKENS = 202
+"""Of a sample: 200, and the marks of what is left out before and behind them."""
 _MOST_SAMPLES = 40
 _CHARACTERS = 1_200
 _BADGES = {
@@ -63,6 +64,19 @@ _RESULTS_OF_PAIRS = (
 """Title and lead of the results: of pairs of answers, else of text."""
 
 
+_READ = {
+    "marked": mark(
+        "Why it matters: a model learns the tokens that are marked, and nothing else. Check that they are"
+        " what it shall say."
+    ),
+    "hidden": mark(
+        "Why it matters: a model that fills gaps learns words that are hidden from it, others in each epoch;"
+        " so none is marked here. Check that these are texts it shall know."
+    ),
+}
+"""Lead of the samples: of models to which each text is shown as it is, and of masked ones."""
+
+
 @dataclass(frozen=True)
 class Line:
     """A metric: its name, its value with interval, and what counting reaches."""
@@ -87,6 +101,7 @@ class LanguagePage:
         baseline: what they are compared with; None without.
         remarks: what the metrics do not say of themselves.
         written: (step or "", prompt, text) of what it wrote, the last first.
+        lead: what the samples are to be checked for.
         parts: (part, samples, tokens).
         read: samples as tokens: (text, whether it is learned).
         fertility: (script, characters a token, tokens a word).
@@ -103,6 +118,7 @@ class LanguagePage:
     baseline: Message | None
     remarks: Sequence[Message]
     written: Sequence[tuple[str, str, str]]
+    lead: Message
     parts: Sequence[tuple[Message, str, str]]
     read: Sequence[Sequence[tuple[str, bool]]]
     fertility: Sequence[tuple[str, str, str]]
@@ -119,6 +135,7 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
     badge, sentence = _verdict(judged, run.judged_part) if judged else (None, None)
     tokenizer = data["tokenizer"]
     title, lead = _RESULTS_OF_PAIRS if data["task"] == "preference" else _RESULTS
+    read = _READ["hidden" if data["task"] == "masked-lm" else "marked"]
     baseline = judged["baseline"] if judged else None
     made = both("trained on this data") if tokenizer["made"] else both("the checkpoint's own")
     return LanguagePage(
@@ -132,6 +149,7 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
         baseline=baseline_title(baseline["name"]) if baseline else None,
         remarks=language_remarks(judged, run.judged_part) if judged else [],
         written=_written(run, judged),
+        lead=both(read),
         parts=[
             (part_title(name), count(each["samples"]), count(each["tokens"]))
             for name, each in data["parts"].items()
