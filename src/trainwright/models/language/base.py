@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from trainwright.foundation.registry import Registry
+from trainwright.models.layers.chunked_cross_entropy import capped
 from trainwright.models.layers.packing import Packing, attend, packing
 
 
@@ -30,6 +31,8 @@ class LanguageOptions(BaseModel):
 
 DEPTHS = {"tiny": 4, "small": 6, "base": 12, "large": 24}
 HEAD_WIDTH = 64
+_NUMBERS = 1 << 24
+"""Logits held at a time: 64 MB in float32."""
 
 
 class ScaledOptions(LanguageOptions):
@@ -116,6 +119,7 @@ class LanguageModel(nn.Module, ABC):
         learning_rate: a good AdamW peak for it.
         context: most tokens that it reads; None without a limit.
         trained_context: most tokens that it was trained on, where it could read more; None if unknown.
+        capping: logits are held between plus and minus so much (see `capped`); None without.
         ragged, packs: rows have different lengths, and are read end to end.
         causal: whether a token sees earlier ones alone.
     """
@@ -129,6 +133,7 @@ class LanguageModel(nn.Module, ABC):
     learning_rate: float
     context: int | None = None
     trained_context: int | None = None
+    capping: float | None = None
     ragged = packs = True
     causal: bool = True
 
@@ -149,13 +154,23 @@ class LanguageModel(nn.Module, ABC):
     def output(self) -> tuple[Tensor, Tensor | None] | None:
         """Return the matrix [vocabulary, width] and bias [vocabulary] that turn states into logits.
 
-        None where states are logits already, because the model's output is more than a layer.
+        None where states are logits already, because the model's output is more than a layer and `capping`.
         """
 
     def logits(self, states: Tensor) -> Tensor:
         """Return logits [..., vocabulary] of states [..., width]."""
         output = self.output()
-        return states if output is None else nn.functional.linear(self.read_out(states), *output)
+        if output is None:
+            return states
+        logits = nn.functional.linear(self.read_out(states), *output)
+        return logits if self.capping is None else capped(logits, self.capping)
+
+    def at_once(self, tokens: int) -> int:
+        """Return how many of so many tokens are read at a time where nothing is learned.
+
+        That is all of them, or as many as 64 MB of logits are of, where states are logits already.
+        """
+        return tokens if self.output() is not None else max(1, min(tokens, _NUMBERS // self.vocabulary))
 
     def states_of_pairs(self, before: Sequence[Tensor], behind: Sequence[Tensor]) -> Tensor:
         """Return the states at which what follows is told, pair after pair, [tokens of behind, width].
@@ -223,7 +238,7 @@ LANGUAGE_MODELS: Registry[type[LanguageModel]] = Registry("model", package="trai
 
 
 class PackedAttention:
-    """Attention within rows that lie end to end (see `packing`).
+    """Attention within rows that lie end to end (see `models.layers.packing`).
 
     Args:
         packed: how the rows lie.
