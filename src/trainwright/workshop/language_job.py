@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -10,13 +11,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from trainwright.data.batch_plan import BatchPlan
 from trainwright.data.splits.parts import PARTS
 from trainwright.foundation.devices import autocast, choose_device
 from trainwright.foundation.errors import DataError, RecipeError
 from trainwright.foundation.random import stream_seed
 from trainwright.foundation.ranks import ALONE, Ranks
-from trainwright.recipe.recipe import Recipe
+from trainwright.recipe.recipe import LanguageSettings, Recipe
 from trainwright.workshop.choices import Choices
 from trainwright.workshop.job import Events, Job, choose_engine
 from trainwright.workshop.language_choices import (
@@ -39,7 +39,7 @@ from trainwright.workshop.language_network import (
     objective_of,
 )
 from trainwright.workshop.start import write_start
-from trainwright.workshop.text_model import TextModel
+from trainwright.workshop.text_model import LongPrompt, TextModel
 
 if TYPE_CHECKING:
     import torch
@@ -164,9 +164,8 @@ class LanguageJob(Job):
         from trainwright.workshop.language_judging import figures, measured
 
         assert self.recipe.training.batch_tokens is not None
-        batches = self.task.batches(
-            self.data.indices["validation"], budget=self.recipe.training.batch_tokens, training=False
-        )
+        budget = self.network.at_once(self.recipe.training.batch_tokens)
+        batches = self.task.batches(self.data.indices["validation"], budget=budget, training=False)
         plan = batches.plan(0)
         most = VALIDATION_TOKENS if self.device.type == "cpu" else _GPU_SHARE * VALIDATION_TOKENS
         parts, read = [], 0
@@ -199,13 +198,15 @@ class LanguageJob(Job):
         )
         if self.recipe.task in {"chat", "preference"}:
             asked = [[{"role": "user", "content": one}] if isinstance(one, str) else one for one in asked]
-        return [
-            {
-                "prompt": prompt if isinstance(prompt, str) else prompt[-1]["content"],
-                "text": "".join(model.stream(prompt, seed=self.recipe.seed, **words)),
-            }
-            for prompt in asked
-        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LongPrompt)  # it is shown, not judged
+            return [
+                {
+                    "prompt": prompt if isinstance(prompt, str) else prompt[-1]["content"],
+                    "text": "".join(model.stream(prompt, seed=self.recipe.seed, **words)),
+                }
+                for prompt in asked
+            ]
 
 
 def prompts_of(data: LanguageData, number: int, *, most: int | None = None) -> list[Any]:
@@ -247,95 +248,49 @@ def prompts_of(data: LanguageData, number: int, *, most: int | None = None) -> l
 
 def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = ALONE) -> LanguageJob:
     """Prepare the data of a recipe and return the job of its language model."""
-    import torch
-
     from trainwright.tasks.language import LANGUAGE_TASKS
-    from trainwright.workshop.shard import check_shardable, sharding_choice
 
     assert recipe.task is not None
-    family = family_of(recipe)
     device = choose_device(recipe.training.device)
-    tokens_a_batch = batch_tokens_of(recipe, device)
-    if family == "pretrained":
-        from trainwright.features.language.checkpoint import load_language_tokenizer
-
-        assert recipe.model.checkpoint is not None
-        encodes = kind_of(recipe) == "sequence-to-sequence"
-        tokenizer = load_language_tokenizer(recipe.model.checkpoint)
-        data = prepare_language(recipe, frame, base=base, checkpoint=tokenizer, encodes=encodes)
-    else:
-        data = prepare_language(recipe, frame, base=base)
-    depth, options = None, recipe.model.options
-    if family != "pretrained" and recipe.model.size is None and not {"depth", "width"} & {*options}:
-        depth = ranks.from_first(_depth(recipe, data, tokens_a_batch, device, ranks))
-        sized = recipe.model.model_copy(update={"options": {**options, "depth": depth}})
-        recipe = recipe.model_copy(update={"model": sized})
-    torch.manual_seed(stream_seed(recipe.seed, "model"))
-    network = _fresh(recipe, data.tokenizer.vocabulary)
-    _check_vocabulary(recipe, data, network)
-    context = context_of(recipe, network)
-    if network.context is not None and context > network.context:
-        raise RecipeError(
-            f"the model reads at most {network.context} tokens, and the context is {context}",
-            where="language.context",
-            fix=f"set it to {network.context} or less",
-        )
-    chat = recipe.task not in {"causal-lm", "masked-lm"}
-    asked_long = recipe.language.long
-    long: Literal["split", "truncate"] = (
-        ("truncate" if chat else "split") if asked_long == "auto" else asked_long
-    )
-    if network.encodes and long == "split":
-        raise RecipeError(
-            "a source and its target are not split",
-            where="language.long",
-            fix="set it to truncate, or leave it out",
-        )
-    language = data.recipe.language.model_copy(update={"context": context, "long": long})
-    sharding, why = ranks.from_first(sharding_choice(recipe.training, network, device, ranks))
-    if sharding == "on":
-        from trainwright.training.sharding import reshard, shard
-
-        check_shardable(recipe.training)
-        shard(network, device)
-    else:
-        network.to(device)
-    training = recipe.training.model_copy(update={"batch_tokens": tokens_a_batch, "sharding": sharding})
+    batch_tokens = batch_tokens_of(recipe, device)
+    data = _prepare(recipe, frame, base)
+    recipe, depth = _sized(recipe, data, batch_tokens, device, ranks)
+    network = _seeded(recipe, data)
+    language = _language(recipe, data, network)
+    assert language.context is not None
+    sharding, why = _place(network, recipe, device, ranks)
+    training = recipe.training.model_copy(update={"batch_tokens": batch_tokens, "sharding": sharding})
     resolved = data.recipe.model_copy(
         update={"model": recipe.model, "language": language, "training": training}
     )
-    assert recipe.task is not None
     objective = objective_of(recipe.task, encodes=network.encodes)
     task = LANGUAGE_TASKS[objective](data.tokens, reading_of(resolved, data.tokenizer))
     if depth is not None:
         data.notes.append(f"The model has {depth} layers: what the budget and the training texts can teach.")
     fit_to_context(data, task)
     _check_prompts(recipe, data, network)
-    batches = task.batches(data.indices["training"], budget=tokens_a_batch, training=True)
+    batches = task.batches(data.indices["training"], budget=batch_tokens, training=True)
     plan = batches.plan(0)
     if not len(plan):
         raise DataError(
             "no text is long enough to learn from", where=data.table.name, fix="give longer texts"
         )
     steps_per_epoch = max(1, -(-len(plan) // training.accumulation))
-    tokens = _tokens_of(batches, plan)
+    tokens = int(batches.size(plan.rows))
     choices = choose_language(
         resolved, network, tokens=tokens, steps_per_epoch=steps_per_epoch, precision=_precision(device)
     )
-    # What the model thinks before its first step is compared with what it thinks in training: as precisely.
-    with autocast(device, choices.training.precision):
-        asked = np.concatenate([data.indices[part] for part in PARTS])
-        task.prepare(network, asked, budget=tokens_a_batch)
-    if sharding == "on":
-        reshard(network)
     reasons = dict(choices.reasons)
     if recipe.training.batch_tokens is None:
-        reasons["batch_tokens"] = (
-            f"{tokens_a_batch} (about {tokens_a_batch // context} rows of {context} tokens)"
-        )
+        rows = f"about {batch_tokens // language.context} rows of {language.context} tokens"
+        reasons["batch_tokens"] = f"{batch_tokens} ({rows})"
     if why:
         reasons["sharding"] = f"{sharding} ({why})"
     choices = replace(choices, reasons=reasons)
+    # What the model thinks before its first step is compared with what it thinks in training: as precisely.
+    with autocast(device, choices.training.precision):
+        asked = np.concatenate([data.indices[part] for part in PARTS])
+        task.prepare(network, asked, budget=batch_tokens)
     job = LanguageJob(
         resolved.model_copy(update={"training": choices.training}),
         data,
@@ -344,27 +299,42 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
         choices,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
     )
-    job.cost = cost_of(network, tokens_a_step=tokens / len(plan) * training.accumulation, context=context)
+    tokens_a_step = tokens / len(plan) * training.accumulation
+    job.cost = cost_of(network, tokens_a_step=tokens_a_step, context=language.context)
     if sharding == "on":
+        from trainwright.training.sharding import reshard
+
+        reshard(network)
         off = choices.training.model_copy(update={"compile": "off"})
         job.recipe = job.recipe.model_copy(update={"training": off})
         return job
     choose_engine(job, ranks)
     # A time budget has become a number of steps only now.
-    tokens_a_step = tokens / steps_per_epoch
-    every = evaluate_every(job.choices.steps, steps_per_epoch, tokens_a_step=tokens_a_step)
+    every = evaluate_every(job.choices.steps, steps_per_epoch, tokens_a_step=tokens / steps_per_epoch)
     job.choices = replace(job.choices, evaluate_every=every)
     return job
 
 
-def _training_tokens(data: LanguageData) -> int:
-    index = data.indices["training"]
-    return int(sum(data.tokens.lengths[index + part].sum() for part in range(data.parts_each)))
+def _prepare(recipe: Recipe, frame: Any, base: Path | None) -> LanguageData:
+    """Return the data, cut by the checkpoint's tokenizer where there is one."""
+    if family_of(recipe) != "pretrained":
+        return prepare_language(recipe, frame, base=base)
+    from trainwright.features.language.checkpoint import load_language_tokenizer
+
+    assert recipe.model.checkpoint is not None
+    encodes = kind_of(recipe) == "sequence-to-sequence"
+    tokenizer = load_language_tokenizer(recipe.model.checkpoint)
+    return prepare_language(recipe, frame, base=base, checkpoint=tokenizer, encodes=encodes)
 
 
-def _depth(recipe: Recipe, data: LanguageData, batch_tokens: int, device: torch.device, ranks: Ranks) -> int:
-    """Return the layers of a model whose size the recipe leaves open."""
-    return depth_for(
+def _sized(
+    recipe: Recipe, data: LanguageData, batch_tokens: int, device: torch.device, ranks: Ranks
+) -> tuple[Recipe, int | None]:
+    """Return the recipe with a depth for a new model whose size it leaves open, and that depth."""
+    model = recipe.model
+    if family_of(recipe) == "pretrained" or model.size is not None or {"depth", "width"} & {*model.options}:
+        return recipe, None
+    found = depth_for(
         recipe,
         lambda depth: count_parameters(recipe, data.tokenizer.vocabulary, depth=depth),
         tokens=_training_tokens(data),
@@ -372,6 +342,61 @@ def _depth(recipe: Recipe, data: LanguageData, batch_tokens: int, device: torch.
         device=device,
         devices=ranks.size,
     )
+    depth = ranks.from_first(found)
+    sized = model.model_copy(update={"options": {**model.options, "depth": depth}})
+    return recipe.model_copy(update={"model": sized}), depth
+
+
+def _seeded(recipe: Recipe, data: LanguageData) -> LanguageModel:
+    """Return the network before its first step, with a place for every token of the data."""
+    import torch
+
+    torch.manual_seed(stream_seed(recipe.seed, "model"))
+    network = _fresh(recipe, data.tokenizer.vocabulary)
+    _check_vocabulary(recipe, data, network)
+    return network
+
+
+def _language(recipe: Recipe, data: LanguageData, network: LanguageModel) -> LanguageSettings:
+    """Return the settings of texts with context and treatment of long ones decided."""
+    context, long = context_of(recipe, network), recipe.language.long
+    if network.context is not None and context > network.context:
+        raise RecipeError(
+            f"the model reads at most {network.context} tokens, and the context is {context}",
+            where="language.context",
+            fix=f"set it to {network.context} or less",
+        )
+    if long == "auto":
+        long = "split" if recipe.task in {"causal-lm", "masked-lm"} else "truncate"
+    if network.encodes and long == "split":
+        raise RecipeError(
+            "a source and its target are not split",
+            where="language.long",
+            fix="set it to truncate, or leave it out",
+        )
+    return data.recipe.language.model_copy(update={"context": context, "long": long})
+
+
+def _place(
+    network: LanguageModel, recipe: Recipe, device: torch.device, ranks: Ranks
+) -> tuple[Literal["on", "off"], str]:
+    """Put the network where it is trained; return whether it is shared out, and why."""
+    from trainwright.workshop.shard import check_shardable, sharding_choice
+
+    sharding, why = ranks.from_first(sharding_choice(recipe.training, network, device, ranks))
+    if sharding == "on":
+        from trainwright.training.sharding import shard
+
+        check_shardable(recipe.training)
+        shard(network, device)
+    else:
+        network.to(device)
+    return sharding, why
+
+
+def _training_tokens(data: LanguageData) -> int:
+    index = data.indices["training"]
+    return int(sum(data.tokens.lengths[index + part].sum() for part in range(data.parts_each)))
 
 
 def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:
@@ -398,10 +423,6 @@ def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:
         special=tokenizer.special_ids,
         beta=language.beta,
     )
-
-
-def _tokens_of(batches: Any, plan: BatchPlan) -> int:
-    return int(batches.size(plan.rows))
 
 
 def _fresh(recipe: Recipe, vocabulary: int) -> LanguageModel:

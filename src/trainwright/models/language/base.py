@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trainwright.foundation.registry import Registry
 from trainwright.models.layers.chunked_cross_entropy import capped
-from trainwright.models.layers.packing import Packing, attend, packing
+from trainwright.models.layers.packing import Packing, attend
 
 
 class LanguageOptions(BaseModel):
@@ -173,19 +173,13 @@ class LanguageModel(nn.Module, ABC):
         return tokens if self.output() is not None else max(1, min(tokens, _NUMBERS // self.vocabulary))
 
     def states_of_pairs(self, before: Sequence[Tensor], behind: Sequence[Tensor]) -> Tensor:
-        """Return the states at which what follows is told, pair after pair, [tokens of behind, width].
+        """Return the states at which targets are told, pair after pair, [tokens of behind, width].
 
         Args:
-            before: what is given, ids int64 [tokens] each, one at least.
-            behind: what follows it.
+            before: what an encoder reads, ids int64 [tokens] each.
+            behind: the targets.
         """
-        lengths = torch.tensor([len(one) + len(two) - 1 for one, two in zip(before, behind, strict=True)])
-        rows = [torch.cat([one, two])[:-1] for one, two in zip(before, behind, strict=True)]
-        order = lengths.argsort(stable=True)  # packed rows lie shortest first
-        tokens = torch.cat([rows[number] for number in order])
-        states = self.states(tokens, packing(lengths.to(tokens.device)))
-        pieces = dict(zip(order.tolist(), torch.split(states, lengths[order].tolist()), strict=True))
-        return torch.cat([pieces[number][len(one) - 1 :] for number, one in enumerate(before)])
+        raise NotImplementedError(f"{type(self).__name__} has no encoder")
 
     def opened(self, prompts: Sequence[Sequence[int]]) -> tuple[Source | None, list[list[int]]]:
         """Return what an encoder makes of some prompts, and the ids that the texts to be written begin with.
