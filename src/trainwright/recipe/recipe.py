@@ -341,7 +341,8 @@ class LanguageSettings(Settings):
     )
     template: Text = Field(
         default="auto",
-        description="Chat template: the tokenizer's own, else chatml; or a file with a Jinja template.",
+        description="Chat template: chatml, or a file with a Jinja template; auto takes the tokenizer's own, "
+        "else chatml, or lines of 'User: …' where the tokenizer lacks chatml's tokens.",
     )
     mask: float = Field(
         default=0.15, gt=0, lt=1, description="Share of the tokens that masked-lm hides (Devlin et al. 2019)."
