@@ -8,12 +8,15 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from trainwright.cli.verbs import JsonFlag, ModelArgument, app, print_json, print_line
 from trainwright.foundation.errors import UserError
+
+if TYPE_CHECKING:
+    from trainwright.workshop.text_model import Messages
 
 TokensOption = Annotated[int, typer.Option("--max-tokens", metavar="NUMBER", help="Most new tokens.")]
 TemperatureOption = Annotated[
@@ -99,17 +102,16 @@ def chat(
     loaded = open_text_model(model)
     loaded.check_chats()
     first = [{"role": "system", "content": system}] if system else []
-    messages = list(first)
+    messages: Messages = first
     turn = 0
     with _long_prompts_said():
         while (said := _line_said()) is not None and said.strip() != "/quit":
             if said.strip() == "/new":
-                messages = list(first)
+                messages = first
             if said.strip() in {"/new", ""}:
                 continue
-            messages.append({"role": "user", "content": said})
             # What has been left out once stays out: a conversation takes no longer to read the longer it is.
-            messages = list(loaded.fitting(messages, max_tokens=max_tokens))
+            messages = loaded.fitting([*messages, {"role": "user", "content": said}], max_tokens=max_tokens)
             answer = ""
             try:
                 for piece in loaded.stream(
@@ -127,7 +129,7 @@ def chat(
             except KeyboardInterrupt:  # enough of this answer, not of the conversation
                 typer.echo(" …", nl=False)
             typer.echo()
-            messages.append({"role": "assistant", "content": answer})
+            messages = [*messages, {"role": "assistant", "content": answer}]
             turn += 1
 
 
@@ -147,10 +149,10 @@ def _utf8_input() -> Iterator[None]:
     Raises:
         UserError: it is something else.
     """
-    piped = isinstance(sys.stdin, io.TextIOWrapper) and not sys.stdin.isatty()
-    # It can be set before the first line alone.
-    if piped and (sys.stdin.encoding, sys.stdin.errors) != ("utf-8", "strict"):
-        sys.stdin.reconfigure(encoding="utf-8", errors="strict")
+    given = sys.stdin
+    known = given.isatty() or (given.encoding, given.errors) == ("utf-8", "strict")
+    if isinstance(given, io.TextIOWrapper) and not known:  # it can be set before the first line alone
+        given.reconfigure(encoding="utf-8", errors="strict")
     try:
         yield
     except UnicodeDecodeError as error:
@@ -178,7 +180,7 @@ def _long_prompts_said() -> Iterator[None]:
                 said.add(str(message))
                 typer.echo(message, err=True)
 
-        warnings.showwarning = say  # type: ignore[assignment]
+        warnings.showwarning = say
         yield
 
 

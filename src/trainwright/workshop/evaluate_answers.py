@@ -161,8 +161,9 @@ def choices_of(value: Any) -> tuple[list[str], list[str] | None]:
     """Return the texts of choices, and where they have some, as those of ARC, their labels."""
     texts, found = [str(one) for one in listed(value)], _parsed(value)
     labels = found.get("label") if isinstance(found, Mapping) else None
-    named = isinstance(labels, list) and len(labels) == len(texts)
-    return texts, [str(one) for one in labels] if named else None
+    if not isinstance(labels, list) or len(labels) != len(texts):
+        return texts, None
+    return texts, [str(one) for one in labels]
 
 
 def _parsed(value: Any) -> Any:
