@@ -12,6 +12,7 @@ import pytest
 
 import trainwright as tw
 from trainwright.cli.main import main
+from trainwright.features.language.template import Turn
 from trainwright.workshop.text_model import LongPrompt, TextModel
 
 ANIMALS = ["cat", "dog", "fox", "cow", "hen"]
@@ -210,7 +211,7 @@ def test_of_a_long_conversation_the_oldest_turns_are_left_out(chatty: tw.Run, ty
     assert kept[1:] == talk[len(talk) - len(kept) + 1 :]
 
     def size(messages: list[dict[str, str]]) -> int:
-        return len(model.tokenizer.encode_prompt(model._turns(messages)))
+        return len(model.tokenizer.encode_prompt([Turn(one["role"], one["content"]) for one in messages]))
 
     more = [system, *talk[len(talk) - len(kept) - 1 :]]
     assert size(kept) <= 64 + 1 - 8 < size(more)
