@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from trainwright.evaluation.text_scores import bleu_and_chrf, exact_match, rouge_l, words_of
+from trainwright.evaluation.text_scores import bleu_and_chrf, exact_match, rouge_l, rouge_n, words_of
 
 
 def test_exact_match_is_but_for_case_and_space() -> None:
@@ -23,6 +23,17 @@ def test_rouge_l_by_hand() -> None:
     # Order counts: the longest common subsequence is "the gunman".
     assert rouge_l(["the gunman kill police"], [["police killed the gunman"]]) == pytest.approx(0.5)
     assert rouge_l(["a", ""], [["b", "a"], ["x"]]) == pytest.approx(0.5)
+
+
+def test_rouge_of_words_and_pairs_by_hand() -> None:
+    ours, theirs = ["the cat sat on the mat"], [["the cat lay on the mat"]]
+    assert rouge_n(ours, theirs, 1) == pytest.approx(5 / 6)
+    # the cat, on the, the mat: 3 of 5 and 3 of 5.
+    assert rouge_n(ours, theirs, 2) == pytest.approx(3 / 5)
+    # A word counts as often as both have it; the best of the references counts.
+    assert rouge_n(["the the the"], [["a b", "the cat"]], 1) == pytest.approx(2 / 5)
+    assert rouge_n(["cat"], [["cat"]], 2) == 0
+    assert rouge_n(["", "a"], [[""], [""]], 1) == pytest.approx(0.5)
 
 
 def _longest(first: list[str], second: list[str]) -> int:
@@ -56,6 +67,25 @@ def test_bleu_and_chrf_of_the_same_texts_are_100() -> None:
     assert same == pytest.approx({"bleu": 100, "chrf": 100})
     other = bleu_and_chrf(["a dog", "sun"], [[text, "another one"] for text in texts])
     assert other["bleu"] < 5 and other["chrf"] < 30
+
+
+@pytest.mark.parametrize(
+    ("cut", "text", "reference"),
+    [
+        ("zh", "我很喜欢小猫和小狗。", "我很喜欢小猫和小鸟。"),
+        ("char", "私は毎日猫にごはんをあげます。", "私は毎日犬にごはんをあげます。"),
+        ("char", "나는 매일 고양이에게 밥을 준다.", "나는 매일 강아지에게 밥을 준다."),
+        # A word of another script is no other language.
+        ("13a", "the sign 猫 stands for a small cat", "the sign 猫 stands for a little cat"),
+        ("zh", "我用 Python 写了一个很小的程序。", "我用 Python 写了一个很大的程序。"),
+    ],
+)
+def test_bleu_cuts_by_the_script_of_most_letters(cut: str, text: str, reference: str) -> None:
+    from sacrebleu.metrics import BLEU
+
+    found = bleu_and_chrf([text], [[reference]])["bleu"]
+    assert found == pytest.approx(BLEU(tokenize=cut).corpus_score([text], [[reference]]).score)
+    assert found > 20
 
 
 def test_without_sacrebleu_there_is_neither(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -32,6 +32,21 @@ def test_it_is_torchs_own(rows: int, with_bias: bool, smoothing: float) -> None:
         torch.testing.assert_close(one, other)
 
 
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_outputs_are_held_within_a_cap(smoothing: float) -> None:
+    hidden = torch.randn(20, 6, dtype=torch.float64, requires_grad=True)
+    weight = torch.randn(9, 6, dtype=torch.float64, requires_grad=True)
+    targets = torch.randint(9, (20,))
+    targets[3] = IGNORED
+    found = chunked_cross_entropy(hidden, weight, targets, smoothing=smoothing, cap=0.7, rows=7)
+    outputs = 0.7 * torch.tanh(hidden @ weight.T / 0.7)
+    expected = F.cross_entropy(outputs, targets, reduction="sum", label_smoothing=smoothing)
+    torch.testing.assert_close(found, expected)
+    mine, theirs = (torch.autograd.grad(loss, [hidden, weight]) for loss in (found, expected))
+    for one, other in zip(mine, theirs, strict=True):
+        torch.testing.assert_close(one, other)
+
+
 def test_gradients_are_those_of_finite_differences() -> None:
     hidden = torch.randn(5, 3, dtype=torch.float64, requires_grad=True)
     weight = torch.randn(4, 3, dtype=torch.float64, requires_grad=True)

@@ -48,6 +48,13 @@ def test_another_tokenizer_is_compared_by_bytes(small_text_run: tw.Run, tmp_path
     assert found["targets"]["causal-lm"]["metric"] == "bits_per_byte"
     assert found["targets"]["causal-lm"]["difference"] is not None
     assert any("tokenizers differ" in note for note in found["notes"])
+    # What fits into so many tokens is another part of the texts for each.
+    document = json.loads((other.path / "evaluation.json").read_text())
+    document["language"]["parts"]["test"]["whole"] = False
+    (other.path / "evaluation.json").write_text(json.dumps(document))
+    target = tw.compare(small_text_run, tw.Run(other.path))["targets"]["causal-lm"]
+    assert target["difference"] is None
+    assert target["why"] == "each was judged on the first tokens of the texts, and their tokenizers differ"
 
 
 def test_what_does_not_compare_is_said(small_text_run: tw.Run, run: tw.Run, tmp_path: Path) -> None:

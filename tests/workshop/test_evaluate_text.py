@@ -13,6 +13,9 @@ import pytest
 
 import trainwright as tw
 from trainwright.foundation.errors import DataError
+from trainwright.reporting.console import metrics_table
+from trainwright.workshop import evaluate_answers
+from trainwright.workshop.text_model import Told, Written
 
 ANIMALS = ["cat", "dog", "fox", "cow", "hen"]
 
@@ -65,10 +68,10 @@ def asked(model: Any, monkeypatch: pytest.MonkeyPatch, texts: Sequence[str] = ()
     """Let the model say certain texts; return what it is asked."""
     found: list[Any] = []
 
-    def answers(questions: Sequence[Any], **_: Any) -> list[str]:
+    def answers(questions: Sequence[Any], **_: Any) -> list[Written]:
         said = [texts[len(found) + number] if texts else "" for number in range(len(questions))]
         found.extend(questions)
-        return said
+        return [Written(text, ended=True, whole=True) for text in said]
 
     monkeypatch.setattr(model, "answers", answers)
     return found
@@ -126,13 +129,119 @@ def test_without_sacrebleu_the_rest_is_told(
     monkeypatch.setitem(sys.modules, "sacrebleu.metrics", None)
     asked(model, monkeypatch)
     found = tw.evaluate(model, write(tmp_path / "j.jsonl", [{"question": "?", "answer": "a"}]))
-    assert set(found["metrics"]) == {"exact_match", "rouge_l"}
+    assert set(found["metrics"]) == {"exact_match", "rouge_1", "rouge_2", "rouge_l"}
+
+
+@pytest.mark.parametrize(
+    ("said", "wanted", "cut"),
+    [
+        (
+            ["the cat sat on it", "a dog ran home"],
+            [["the cat sat on a mat"], ["a dog ran", "one dog"]],
+            "13a",
+        ),
+        (
+            ["我很喜欢小猫和小狗。", "今天下雨。"],
+            [["我很喜欢小猫和小鸟。"], ["今天没下雨。", "今天晴。"]],
+            "zh",
+        ),
+    ],
+)
+def test_bleu_and_chrf_are_those_of_sacrebleu(
+    model: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    said: list[str],
+    wanted: list[list[str]],
+    cut: str,
+) -> None:
+    """Whatever number of references a text has."""
+    from sacrebleu.metrics import BLEU, CHRF
+
+    asked(model, monkeypatch, said)
+    rows = [{"question": "?", "answer": some} for some in wanted]
+    found = tw.evaluate(model, write(tmp_path / "bleu.jsonl", rows))["metrics"]
+    turned = [[some[0] for some in wanted], [some[1] if len(some) > 1 else None for some in wanted]]
+    assert found["bleu"] == pytest.approx(BLEU(tokenize=cut).corpus_score(said, turned).score)
+    assert found["chrf"] == pytest.approx(CHRF().corpus_score(said, turned).score)
+    assert found["bleu"] > 10
+
+
+def test_a_context_stands_before_its_question(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    found = asked(model, monkeypatch)
+    rows = [
+        {"context": "The cat is red.", "question": "Which colour?", "answers": {"text": ["red", "Red"]}},
+        {"context": None, "question": "Why?", "answers": {"text": ["so"]}},
+    ]
+    told = tw.evaluate(model, write(tmp_path / "squad.jsonl", rows))
+    assert told["asked"] == ["context", "question"]
+    assert [one[-1]["content"] for one in found] == ["The cat is red.\nWhich colour?", "Why?"]
+    _show(told)
+    assert "Asked: context and question, one behind the other." in capsys.readouterr().out
+
+
+def _show(found: dict[str, Any]) -> None:
+    from rich.console import Console
+
+    Console(width=200).print(metrics_table(found))
+
+
+def test_what_is_cut_is_counted_and_said(
+    model: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The model reads 128 tokens; an answer may be twice as long as the longest that is wanted."""
+    rows = [
+        {"question": "What does the cat say?", "answer": "cat-cat"},
+        {"question": "the red dog and the fox " * 40, "answer": "?"},
+    ]
+    found = tw.evaluate(model, write(tmp_path / "l.jsonl", rows))
+    assert (found["cut_prompts"], found["max_tokens"]) == (1, 128)
+    _show(found)
+    assert "Of 1 requests the beginning was left out" in capsys.readouterr().out
+    choices = [{"question": row["question"], "choices": ["cat-cat", "dog-dog"], "answer": 0} for row in rows]
+    assert tw.evaluate(model, write(tmp_path / "m.jsonl", choices))["cut_prompts"] == 1
+
+
+def test_an_answer_may_be_longer_than_those_that_are_wanted(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    may: list[int] = []
+
+    def answers(questions: Sequence[Any], *, max_tokens: int) -> list[Written]:
+        may.append(max_tokens)
+        return [Written("a", ended=False, whole=True) for _ in questions]
+
+    monkeypatch.setattr(model, "answers", answers)
+    monkeypatch.setattr(evaluate_answers, "_LEAST_TOKENS", 5)
+    long = "cat " * 9
+    tokens = len(model.tokenizer.encode([long])[0])
+    rows = [{"question": "?", "answer": text} for text in ("a", long, "b")]
+    found = tw.evaluate(model, write(tmp_path / "n.jsonl", rows))
+    assert may == [found["max_tokens"]] == [2 * tokens]
+    assert found["cut_answers"] == 3
+    _show(found)
+    assert f"3 of the answers had not ended after {2 * tokens} tokens." in capsys.readouterr().out
+    rows = [{"question": "?", "answer": long * 40}]
+    assert tw.evaluate(model, write(tmp_path / "o.jsonl", rows))["max_tokens"] == model.reads
+
+
+def test_choices_are_asked_however_many_there_are(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(evaluate_answers, "_MOST_ROWS", 3)
+    monkeypatch.setattr(model, "told", lambda prompt, options: Told([-1.0, -2.0], whole=True))
+    rows = [{"question": "?", "choices": ["a", "b"], "answer": "a"}] * 5
+    assert tw.evaluate(model, write(tmp_path / "p.jsonl", rows))["metrics"]["accuracy"] == 1
+    with pytest.raises(DataError, match="5 questions would take days to answer"):
+        tw.evaluate(model, write(tmp_path / "q.jsonl", [{"question": "?", "answer": "a"}] * 5))
 
 
 def test_choices_by_likelihood(model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The likeliest choice is taken; a long one counts for each of its bytes."""
     chances = {"a cat": [-1.0, -2.0, -9.0], "Which?\nOf these.": [-3.0, -4.0, -5.0]}
-    monkeypatch.setattr(model, "log_probabilities", lambda prompt, options: chances[prompt])
+    monkeypatch.setattr(model, "told", lambda prompt, options: Told(chances[prompt], whole=True))
     choices = ["one", "two-two-two", "three"]
     rows = [
         {"prompt": "a cat", "choices": choices, "answer": 0},
@@ -149,6 +258,45 @@ def test_choices_by_likelihood(model: Any, tmp_path: Path, monkeypatch: pytest.M
     more = [{"instruction": "Which?", "input": "Of these.", "choices": choices, "answer": 0}]
     found = tw.evaluate(model, write(tmp_path / "k.jsonl", more))
     assert found["metrics"]["accuracy"] == 1
+
+
+def test_the_right_choice_is_known_by_its_label(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in ARC: of labels 1 to 4 the answer 1 is the first, and 4 is one of them."""
+    monkeypatch.setattr(model, "told", lambda prompt, options: Told([-1.0, -2.0, -3.0], whole=True))
+    texts = ["ice", "steam", "rain"]
+    for labels, answer, right in (
+        (["1", "2", "3"], "1", 1),
+        (["1", "2", "3"], "3", 0),
+        ([1, 2, 3], 1, 1),
+        (["A", "B", "C"], "A", 1),
+        (["C", "A", "B"], "A", 0),
+        (["A", "B", "C"], "ice", 1),
+    ):
+        row = {"question": "?", "choices": {"text": texts, "label": labels}, "answerKey": answer}
+        found = tw.evaluate(model, write(tmp_path / "arc.jsonl", [row]))
+        assert found["metrics"]["accuracy"] == right, (labels, answer)
+    row = {"question": "?", "choices": {"text": texts, "label": ["1", "2", "3"]}, "answerKey": "0"}
+    with pytest.raises(DataError, match="answerKey is '0', which is none of its 3 choices"):
+        tw.evaluate(model, write(tmp_path / "arc.jsonl", [row]))
+
+
+def test_choices_that_cannot_be_asked_are_set_aside_and_counted(
+    model: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(model, "told", lambda prompt, options: Told([-1.0, -2.0], whole=True))
+    good = {"question": "?", "choices": ["a", "b"], "answer": "a"}
+    odd = [good | {"answer": None}, good | {"question": ""}, good | {"choices": ["a"]}, good | {"answer": 2}]
+    found = tw.evaluate(model, write(tmp_path / "r.jsonl", [*odd, good, good | {"answer": "b"}]))
+    assert (found["rows"], found["set_aside"]) == (6, 4)
+    assert found["metrics"]["accuracy"] == 0.5
+    # So many are no oversight: the column says something else.
+    with pytest.raises(
+        DataError, match=r"11 of 12 rows cannot be asked; the first: answer is '2', which is"
+    ) as e:
+        tw.evaluate(model, write(tmp_path / "s.jsonl", [good, *[good | {"answer": 2}] * 20]))
+    assert "s.jsonl line 2" in str(e.value)
 
 
 def test_likelihoods_are_those_of_the_model(model: Any) -> None:

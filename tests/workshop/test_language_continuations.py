@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Any
 
+import pair_checkpoints as pairs
 import pytest
 import torch
-from text_checkpoints import byte_fallback, byte_level, text_model
+from text_checkpoints import byte_fallback, byte_level, text_model, wrapped
 
 from trainwright.foundation.errors import UserError
+from trainwright.models.language.encoder_decoder import EncoderDecoder
 from trainwright.models.layers.packing import packing
+from trainwright.recipe.recipe import Recipe
 from trainwright.workshop.text_model import TextModel
 
 TOKENIZERS = {"byte-level": byte_level, "byte fallback": byte_fallback}
@@ -63,6 +66,26 @@ def test_a_target_is_scored_behind_the_end_of_its_source() -> None:
     (found,) = model.log_probabilities("red cat", ["bread"])
     ids = [tokenizer.first, *source, tokenizer.end, *target]
     assert found == pytest.approx(told(model, ids, len(target)), rel=1e-4)
+
+
+def test_of_a_long_source_the_beginning_is_judged() -> None:
+    """As in training; the token at its end stays. What is generated from is refused."""
+    recipe = Recipe.model_validate(
+        {"data": "pairs.jsonl", "task": "sequence-to-sequence", "model": {"checkpoint": "nowhere"}}
+    )
+    tokenizer = wrapped(pairs.tokenizer("bart"))
+    model = TextModel(recipe, tokenizer, EncoderDecoder(pairs.model("bart", context=24)))
+    word = "red "
+    fits = (24 - len(model._prompt(""))) // len(tokenizer.encode([word])[0])
+    short, long = word * fits, word * 60
+    assert len(model._prompt(short)) == 24
+    assert model.told(short, ["cat"]).whole and not model.told(long, ["cat"]).whole
+    assert model.told(short, ["cat"]).nats == pytest.approx(model.told(long, ["cat"]).nats)
+    found = model.answers([short, long], max_tokens=5)
+    assert found[0].text == found[1].text
+    assert [one.whole for one in found] == [True, False]
+    with pytest.raises(UserError, match="the model reads at most 24"):
+        model.generate(long)
 
 
 def test_a_masked_model_is_not_asked_how_a_text_goes_on() -> None:

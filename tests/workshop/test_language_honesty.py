@@ -7,13 +7,18 @@ import io
 import json
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pytest
 
 import trainwright as tw
+from trainwright.data.token_batches import Cutting
+from trainwright.data.token_store import Tokens
 from trainwright.evaluation.ngrams import DISCOUNT, NGrams
+from trainwright.features.language.formats import Sample
+from trainwright.features.language.samples import tokenized
+from trainwright.features.language.train import train_tokenizer
 from trainwright.reporting.console import run_summary
 from trainwright.workshop import language_judging
 
@@ -59,9 +64,45 @@ def test_of_how_much_text_the_figures_are(
     assert judged["baseline"]["whole"] is not partly
     assert judged["parts"]["test"]["of"] == tokens["test"]
     assert (judged["baseline"]["read"] < tokens["training"]) is partly
+    # What a byte costs is known of any part that was read: by each tokenizer of the same text.
+    for metrics in (judged["parts"]["test"]["metrics"], judged["baseline"]["metrics"]):
+        value = {name: each["value"] if isinstance(each, dict) else each for name, each in metrics.items()}
+        assert value["bits_per_byte"] == value["bits_per_character"]  # it is ASCII
+        tokens_a_byte = value["bits_per_byte"] * np.log(2) / value["loss"]
+        assert tokens_a_byte == pytest.approx(tokens["test"] / _bytes(run), rel=0.1)
     for words in said(run):
         assert ("The n-grams were counted in the first" in words) is partly
         assert ("The metrics are of the first" in words) is partly
+
+
+def _bytes(run: tw.Run) -> int:
+    """Return the bytes of the test texts."""
+    with np.load(run.path / "split.npz") as split:
+        return sum(len(texts(200)["text"][row]) for row in split["test"])
+
+
+@pytest.mark.parametrize("long", ["split", "truncate"])
+@pytest.mark.parametrize("pieces", [1, 2, 3, 4, None])
+def test_bytes_are_those_of_the_tokens_that_are_told(
+    long: Literal["split", "truncate"], pieces: int | None
+) -> None:
+    tokenizer = train_tokenizer(texts(50)["text"], kind="bpe", vocabulary=280, masked=False)
+    some = ["the old cat sat under the red tree", "Katze übte 猫", "", "a dog ran"]
+    made = tokenized([Sample(text=text) for text in some], range(len(some)), tokenizer, task="causal-lm")
+    offsets = np.concatenate([[0], np.cumsum(made.lengths)])
+    tokens = Tokens(made.ids, None, offsets, made.rows, made.sizes, made.characters)
+    cutting = Cutting(tokens, np.arange(len(some)), 8, long, 1, None)
+    rows = cutting.plan(0, budget=8, shuffle=False).rows[:pieces]
+    found = language_judging.text_read(tokens, tokenizer, cutting, rows)
+    places = cutting.pieces(rows)
+    told = [
+        tokenizer.decode(made.ids[start + 1 : start + 1 + length])
+        for start, length in zip(places.starts, places.lengths, strict=True)
+    ]
+    expected = sum(len(text.encode()) for text in told)
+    assert found["byte"] == pytest.approx(expected, abs=6)  # a character may be cut in two
+    if pieces is None and long == "split":
+        assert found == {"byte": sum(len(one.encode()) for one in some), "character": sum(map(len, some))}
 
 
 def test_figures_of_validation_are_not_said_to_be_kept_away(tmp_path: Path) -> None:

@@ -225,8 +225,7 @@ def metrics_table(found: Mapping[str, Any]) -> Group:
 
     Args:
         found: {"data", "rows", "set_aside", "targets": as in evaluation.json}; of a language model
-            {"data", "rows", "set_aside", "kind", "metrics": name → value}, or "tasks" as `evaluate_lm_eval`
-            returns them.
+            what `evaluate_text` or, with "tasks", `evaluate_lm_eval` returns.
     """
     from rich.console import Group
 
@@ -237,11 +236,30 @@ def metrics_table(found: Mapping[str, Any]) -> Group:
         table = _table(found["kind"], "this model")
         for name, value in found["metrics"].items():
             table.add_row(_text(metric_title(name).en), _text(number(value)))
-        return Group(_text(f"{found['data']}: {count(found['rows'])} rows{aside}", style="bold"), table)
+        heading = _text(f"{found['data']}: {count(found['rows'])} rows{aside}", style="bold")
+        return Group(heading, table, *_text_remarks(found))
     return Group(
         _text(f"{found['data']}: {count(found['rows'])} rows{aside}", style="bold"),
         *(result_table(name, evaluation) for name, evaluation in found["targets"].items()),
     )
+
+
+def _text_remarks(found: Mapping[str, Any]) -> list[Text]:
+    """Return what is to be known beside the metrics of a language model: what it was asked, what was cut."""
+    remarks = []
+    if len(asked := found.get("asked") or []) > 1:
+        remarks.append(_text(f"Asked: {' and '.join(asked)}, one behind the other.", style="dim"))
+    if cut := found.get("cut_prompts"):
+        remarks.append(_beginning_cut(cut))
+    if cut := found.get("cut_answers"):
+        said = f"{count(cut)} of the answers had not ended after {count(found['max_tokens'])} tokens."
+        remarks.append(_text(said, style="yellow"))
+    return remarks
+
+
+def _beginning_cut(requests: int) -> Text:
+    said = f"Of {count(requests)} requests the beginning was left out: the model reads no more."
+    return _text(said, style="yellow")
 
 
 def _benchmarks(found: Mapping[str, Any]) -> Group:
@@ -257,8 +275,7 @@ def _benchmarks(found: Mapping[str, Any]) -> Group:
             known = ["", "", ""]
     lines: list[RenderableType] = [_text(f"lm-eval {found['harness']}", style="bold"), table]
     if found["truncated"]:
-        said = f"Of {count(found['truncated'])} requests the beginning was left out: the model reads no more."
-        lines.append(_text(said, style="yellow"))
+        lines.append(_beginning_cut(found["truncated"]))
     return Group(*lines)
 
 

@@ -30,6 +30,8 @@ _METRICS = {
     "bits_per_character": mark("bits per character"),
     "accuracy_by_byte": mark("accuracy, for each byte of a choice"),
     "exact_match": mark("exact match"),
+    "rouge_1": mark("ROUGE-1"),
+    "rouge_2": mark("ROUGE-2"),
     "rouge_l": mark("ROUGE-L"),
     "bleu": mark("BLEU"),
     "chrf": mark("chrF"),

@@ -127,7 +127,9 @@ class LanguageTask(ABC):
         if output is None:
             total = F.cross_entropy(states.float(), labels, reduction="sum")
         else:
-            total = chunked_cross_entropy(model.read_out(states), output[0], labels, bias=output[1])
+            weight, bias = output
+            hidden = model.read_out(states)
+            total = chunked_cross_entropy(hidden, weight, labels, bias=bias, cap=model.capping)
         return Loss(total.unsqueeze(0), self.count(batch))
 
     def measured(self, model: Any, batch: Batch) -> tuple[Tensor, Tensor]:

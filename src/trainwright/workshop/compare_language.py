@@ -38,7 +38,8 @@ def compare_language(one: Run, two: Run) -> dict[str, Any]:
             where=f"{one.path} and {two.path}",
             fix="compare runs of the same task",
         )
-    judged = [run.evaluation["language"]["parts"][run.evaluation["part"]]["metrics"] for run in (one, two)]
+    parts = [run.evaluation["language"]["parts"][run.evaluation["part"]] for run in (one, two)]
+    judged = [part["metrics"] for part in parts]
     shared = [name for name in judged[0] if name in judged[1]]
     same_tokens = _tokenizer(one) == _tokenizer(two)
     comparable = [name for name in shared if same_tokens or name not in _OF_TOKENS]
@@ -46,6 +47,8 @@ def compare_language(one: Run, two: Run) -> dict[str, Any]:
     why = _why_not(one, two)
     if metric is None:
         metric, why = shared[0], why or "their tokenizers differ, and with them what a token is"
+    if not (same_tokens or all(part["whole"] for part in parts)):
+        why = why or "each was judged on the first tokens of the texts, and their tokenizers differ"
     difference = None if why else _difference(judged[0][metric], judged[1][metric])
     lines = [
         {"metric": name, "first": judged[0][name]["value"], "second": judged[1][name]["value"]}

@@ -160,7 +160,7 @@ def _samples(
 ) -> Iterator[tuple[list[Sample], list[int], dict[int, str], int]]:
     """Yield samples, their rows, broken rows, and the number of rows so far; `skip` rows are left out."""
     done, columns = 0, sorted(set(names.values()))
-    for frame in table.chunks(columns, size=_rows_at_once(table, columns)):
+    for frame in table.chunks(columns, size=rows_at_once(table, columns)):
         first, done = done, done + len(frame)
         if done <= skip:
             continue
@@ -172,8 +172,10 @@ def _samples(
         yield samples, rows, broken, done
 
 
-def _rows_at_once(table: Table, columns: Sequence[str]) -> int:
+def rows_at_once(table: Table, columns: Sequence[str]) -> int:
     """Return how many rows are read at a time: a row may be a word or four million characters."""
+    if not table.num_rows:
+        return _ROWS
     some = np.unique(np.linspace(0, table.num_rows - 1, _LOOKED_AT).astype(np.int64))
     typical = table.take(some, columns).estimated_size() / len(some)
     return min(max(int(_CHUNK_BYTES / max(typical, 1)), 1), _ROWS)
@@ -489,7 +491,7 @@ def _some_texts(data: LanguageData, number: int, characters: int) -> list[str]:
     form, columns = _format_of(data), sorted(set(data.names.values()))
     pieces_each = -(-number // len(chosen)) if len(chosen) < FEW else 1
     texts: list[str] = []
-    at_once = _rows_at_once(data.table, columns)
+    at_once = rows_at_once(data.table, columns)
     for start in range(0, len(chosen), at_once):
         frame = data.table.take(chosen[start : start + at_once], columns)
         samples, _, _ = read_samples(frame, form, data.names, 0)

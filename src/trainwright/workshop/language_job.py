@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
@@ -38,7 +39,7 @@ from trainwright.workshop.language_network import (
     objective_of,
 )
 from trainwright.workshop.start import write_start
-from trainwright.workshop.text_model import TextModel
+from trainwright.workshop.text_model import LongPrompt, TextModel
 
 if TYPE_CHECKING:
     import torch
@@ -163,9 +164,8 @@ class LanguageJob(Job):
         from trainwright.workshop.language_judging import figures, measured
 
         assert self.recipe.training.batch_tokens is not None
-        batches = self.task.batches(
-            self.data.indices["validation"], budget=self.recipe.training.batch_tokens, training=False
-        )
+        budget = self.network.at_once(self.recipe.training.batch_tokens)
+        batches = self.task.batches(self.data.indices["validation"], budget=budget, training=False)
         plan = batches.plan(0)
         most = VALIDATION_TOKENS if self.device.type == "cpu" else _GPU_SHARE * VALIDATION_TOKENS
         parts, read = [], 0
@@ -198,13 +198,15 @@ class LanguageJob(Job):
         )
         if self.recipe.task in {"chat", "preference"}:
             asked = [[{"role": "user", "content": one}] if isinstance(one, str) else one for one in asked]
-        return [
-            {
-                "prompt": prompt if isinstance(prompt, str) else prompt[-1]["content"],
-                "text": "".join(model.stream(prompt, seed=self.recipe.seed, **words)),
-            }
-            for prompt in asked
-        ]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", LongPrompt)  # it is shown, not judged
+            return [
+                {
+                    "prompt": prompt if isinstance(prompt, str) else prompt[-1]["content"],
+                    "text": "".join(model.stream(prompt, seed=self.recipe.seed, **words)),
+                }
+                for prompt in asked
+            ]
 
 
 def prompts_of(data: LanguageData, number: int, *, most: int | None = None) -> list[Any]:

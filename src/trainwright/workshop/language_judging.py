@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from trainwright.data.token_batches import Cutting
+    from trainwright.data.token_store import Tokens
+    from trainwright.features.language.tokenizer import LanguageTokenizer
     from trainwright.tasks.language import LanguageBatches, LanguageTask
     from trainwright.workshop.language_data import LanguageData
     from trainwright.workshop.language_job import LanguageJob
@@ -72,7 +75,8 @@ def measured(
 ) -> tuple[Sums, Sums]:
     """Return the sums of the task's measures, [measures, batches], and their counts, [batches].
 
-    Logits are never held.
+    Of the logits few are held at a time: those of a batch only by a model that gives nothing else (see
+    `LanguageModel.at_once`).
 
     Args:
         task: what is learned.
@@ -169,6 +173,7 @@ def _judged(job: LanguageJob, network: nn.Module, part: str) -> dict[str, Any]:
     # Batches small enough that there are some to resample; a pair is in one batch, however long it is.
     least = job.task.reading.context if job.task.unit == "token" else 1
     budget = min(job.recipe.training.batch_tokens, max(least, tokens // _WANTED_BATCHES))
+    budget = job.network.at_once(budget)
     batches = job.task.batches(index, budget=budget, training=False)
     plan = batches.plan(0)
     shares, read = [], 0
@@ -181,8 +186,10 @@ def _judged(job: LanguageJob, network: nn.Module, part: str) -> dict[str, Any]:
     # As in training and its evaluations: a GPU reads so much in full precision many times as slowly.
     with autocast(job.device, job.recipe.training.precision):
         sums, counts = measured(job.task, network, batches, shares, job.device)
-    split = job.task.reading.long == "split"
-    scales = _scales(job.data, part, counts) if whole and split else {}
+    scales = {}
+    if job.recipe.task == "causal-lm":
+        texts = text_read(job.data.tokens, job.data.tokenizer, batches.cutting, np.concatenate(shares))
+        scales = {f"bits_per_{unit}": float(counts.sum() / max(size, 1)) for unit, size in texts.items()}
     return {
         f"{job.task.unit}s": int(counts.sum()),
         "batches": len(shares),
@@ -193,16 +200,33 @@ def _judged(job: LanguageJob, network: nn.Module, part: str) -> dict[str, Any]:
     }
 
 
-def _scales(data: LanguageData, part: str, counts: Sums) -> dict[str, float]:
-    """Return tokens for each byte and character of a part: what turns nats a token into bits of text."""
-    if data.recipe.task != "causal-lm":
-        return {}
-    index = data.indices[part]
-    total = counts.sum()
-    return {
-        "bits_per_byte": float(total / max(data.tokens.sizes[index].sum(), 1)),
-        "bits_per_character": float(total / max(data.tokens.characters[index].sum(), 1)),
-    }
+def text_read(tokens: Tokens, tokenizer: LanguageTokenizer, cutting: Cutting, rows: Array) -> dict[str, int]:
+    """Return bytes and characters of the text that is told in some pieces of texts.
+
+    Args:
+        tokens: of texts, each behind the token that stands before every text.
+        tokenizer: that cut them.
+        cutting: names the pieces.
+        rows: the pieces; with one all before it in its text.
+    """
+    pieces = cutting.pieces(rows)
+    owners = np.searchsorted(tokens.offsets, pieces.starts, side="right") - 1
+    samples, place = np.unique(owners, return_inverse=True)
+    read = np.zeros(len(samples), dtype=np.int64)
+    # The last token of a piece tells the one behind it.
+    np.maximum.at(read, place, pieces.starts + pieces.lengths + 1 - tokens.offsets[owners])
+    return _sizes_of(tokens, tokenizer, samples, read)
+
+
+def _sizes_of(tokens: Tokens, tokenizer: LanguageTokenizer, samples: Array, read: Array) -> dict[str, int]:
+    """Return bytes and characters of some texts of which so many tokens are read, the first ones."""
+    whole = read >= tokens.lengths[samples]
+    size = int(tokens.sizes[samples[whole]].sum())
+    characters = int(tokens.characters[samples[whole]].sum())
+    for first, count in zip(tokens.offsets[samples[~whole]].tolist(), read[~whole].tolist(), strict=True):
+        text = tokenizer.decode(tokens.ids[first + 1 : first + count])
+        size, characters = size + len(text.encode()), characters + len(text)
+    return {"byte": size, "character": characters}
 
 
 def _metrics(job: LanguageJob, sums: Sums, counts: Sums, scales: Mapping[str, float]) -> dict[str, Any]:
@@ -255,17 +279,17 @@ def _counted(job: LanguageJob, part: str) -> dict[str, Any]:
     ids, offsets, all_of_it = _end_to_end(data, "training", _COUNTED_TOKENS)
     counted = {"read": len(ids), "whole": all_of_it}
     model = NGrams(ids, offsets, data.tokenizer.vocabulary, order=_ORDERS)
-    ids, offsets, whole = _end_to_end(data, part, _MOST_TOKENS)
+    ids, offsets, _ = _end_to_end(data, part, _MOST_TOKENS)
     nats = model.nats(ids, offsets)
     told = np.ones(len(ids), dtype=bool)
     told[offsets[:-1][np.diff(offsets) > 0]] = False  # the first of a text is told from nothing
     loss = float(nats[told].mean())
-    index = data.indices[part]
     found = {"loss": loss, "perplexity": math.exp(min(loss, 700))}
-    if whole and data.recipe.task == "causal-lm":
+    if data.recipe.task == "causal-lm":
+        samples = data.indices[part][: len(offsets) - 1]
         bits = float(nats[told].sum()) / math.log(2)
-        found["bits_per_byte"] = bits / max(int(data.tokens.sizes[index].sum()), 1)
-        found["bits_per_character"] = bits / max(int(data.tokens.characters[index].sum()), 1)
+        for unit, size in _sizes_of(data.tokens, data.tokenizer, samples, np.diff(offsets)).items():
+            found[f"bits_per_{unit}"] = bits / max(size, 1)
     return {"name": "ngrams", "order": _ORDERS, **counted, "metrics": found}
 
 

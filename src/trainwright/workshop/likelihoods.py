@@ -16,12 +16,12 @@ import numpy as np
 import numpy.typing as npt
 
 from trainwright.data.token_batches import cuts_by_budget
-from trainwright.workshop.text_model import TextModel
 
 if TYPE_CHECKING:
     import torch
 
     from trainwright.models.language.base import LanguageModel
+    from trainwright.workshop.text_model import TextModel
 
 Ids: TypeAlias = npt.NDArray[np.int32]
 
@@ -85,7 +85,7 @@ def score(model: TextModel, rows: Sequence[Row]) -> list[Score]:
     """
     lengths = np.array([len(row.ids) - 1 for row in rows], dtype=np.int64)
     order = np.argsort(lengths, kind="stable")
-    budget = _BATCH_TOKENS.get(model.device.type, _GPU_TOKENS)
+    budget = model.network.at_once(_BATCH_TOKENS.get(model.device.type, _GPU_TOKENS))
     cuts = cuts_by_budget(lengths[order], budget)
     found: dict[int, Score] = {}
     for first, last in pairwise(cuts.tolist()):

@@ -144,11 +144,11 @@ class LmEvalModel(LM):  # type: ignore[misc]
         """What names tokenizer and template in the harness's cache of requests."""
         return json_hash(self.model.tokenizer.hash_key)
 
-    def _ids(self, text: str, *, more: str = "") -> Ids:
-        """Return the ids of a text and what follows it; what a template wrote brings its own beginning."""
+    def _ids(self, text: str) -> Ids:
+        """Return the ids of a text; what a template wrote brings its own beginning."""
         tokenizer = self.model.tokenizer
         first = [] if self._rendered and text else [tokenizer.first]
-        ids = tokenizer.encode([text + more], special=self._rendered)[0]
+        ids = tokenizer.encode([text], special=self._rendered)[0]
         return np.concatenate([first, ids]).astype(np.int32)
 
     def _asking(self, context: str) -> Ids:
@@ -163,16 +163,14 @@ class LmEvalModel(LM):  # type: ignore[misc]
 
     def _pair(self, context: str, continuation: str) -> Row:
         """Return a continuation behind its context, cut together as in training."""
-        # A space belongs to the word behind it.
-        bare = context.rstrip()
-        if self._from_source:
-            before = self._asking(bare)
-            target = self.model.tokenizer.encode([continuation.strip()])[0]
-            return Row(np.concatenate([before, target]), len(before))
-        start = len(self._ids(bare)) if bare else 1
-        whole = self._ids(context, more=continuation)
-        # A token that reaches from the one into the other counts for the continuation.
-        return Row(whole, min(start, len(whole) - 1) if continuation else len(whole))
+        if self._from_source:  # the space between them belongs to neither
+            context, continuation = context.rstrip(), continuation.strip()
+        if not continuation:
+            ids = self._asking(context)
+            return Row(ids, len(ids))
+        # What a template wrote brings its own beginning.
+        rendered = self._rendered
+        return self.model.pair(context, continuation, special=rendered, first=not (rendered and context))
 
     def _within(self, row: Row) -> Row:
         """Return as much of a row as the model reads at a time; what is left out is counted."""

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import warnings
+from bisect import bisect_left
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,8 +21,9 @@ from trainwright.features.language.tokenizer import LanguageTokenizer
 from trainwright.foundation.devices import choose_device
 from trainwright.foundation.errors import ModelFolderError, UserError
 from trainwright.foundation.paths import write_atomic, write_json
-from trainwright.models.language.generation import Sampling, generate
+from trainwright.models.language.generation import Sampling, generate, most_read
 from trainwright.recipe.recipe import Recipe
+from trainwright.workshop.likelihoods import Row, score
 
 if TYPE_CHECKING:
     import torch
@@ -30,6 +34,38 @@ ABOUT = "language.json"
 """File that a language model's folder has and no other."""
 
 Messages = Sequence[Mapping[str, str]]
+
+
+class LongPrompt(UserWarning):
+    """Of a prompt or a conversation the beginning is left out: the model reads no more at a time."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What a model wrote behind a prompt.
+
+    Attributes:
+        text: without the token that ends it.
+        ended: whether it ended by itself, and not because it had as many tokens as it may have.
+        whole: whether the prompt was read from its beginning, for every token of the text.
+    """
+
+    text: str
+    ended: bool
+    whole: bool
+
+
+@dataclass(frozen=True)
+class Told:
+    """How likely a model finds texts behind a prompt.
+
+    Attributes:
+        nats: log-probability of each.
+        whole: whether the prompt was read from its beginning.
+    """
+
+    nats: list[float]
+    whole: bool
 
 
 class TextModel:
@@ -125,23 +161,26 @@ class TextModel:
         """
         many = [prompts] if isinstance(prompts, str) else list(prompts)
         ids = [self._prompt(text) for text in many]
-        found = self._texts(ids, stop, Sampling(**sampling), goes_on=self._goes_on)
+        self._warn_of_long(ids)
+        found = [one.text for one in self._texts(ids, stop, Sampling(**sampling), goes_on=self._goes_on)]
         return found[0] if isinstance(prompts, str) else found
 
     def stream(self, prompt: str | Messages, *, stop: Sequence[str] = (), **sampling: Any) -> Iterator[str]:
         """Yield how a text or a conversation goes on, piece by piece.
 
         Args:
-            prompt: a text; or messages, each {"role": "user", "content": "…"}.
+            prompt: a text; or messages, each {"role": "user", "content": "…"}, as for `chat`.
             stop, sampling: as for `generate`.
         """
-        ids = self._prompt(prompt) if isinstance(prompt, str) else self._turns(prompt)
+        settings = Sampling(**sampling)
+        ids = self._prompt(prompt) if isinstance(prompt, str) else self._chat(prompt, settings)
+        self._warn_of_long([ids])
         goes_on = isinstance(prompt, str) and self._goes_on
         text, stops = (
             TextStream(self.tokenizer, stop=stop, before=ids if goes_on else ()),
             self.tokenizer.stops,
         )
-        for (token,) in self._steps([ids], Sampling(**sampling)):
+        for (token,) in self._steps([ids], settings):
             assert token is not None
             if token not in stops:
                 yield from filter(None, [text.add(token)])
@@ -153,20 +192,53 @@ class TextModel:
         """Return the assistant's answer to a conversation.
 
         Args:
-            messages: each {"role": "system" | "user" | "assistant", "content": "…"}.
+            messages: each {"role": "system" | "user" | "assistant", "content": "…"}; of a long conversation
+                what `fitting` returns is read.
             stop, sampling: as for `generate`.
         """
-        return self._texts([self._turns(messages)], stop, Sampling(**sampling))[0]
+        settings = Sampling(**sampling)
+        ids = self._chat(messages, settings)
+        self._warn_of_long([ids])
+        return self._texts([ids], stop, settings)[0].text
 
-    def answers(self, questions: Sequence[str | Messages], **sampling: Any) -> list[str]:
+    def fitting(self, messages: Messages, *, max_tokens: int = Sampling.max_tokens) -> Messages:
+        """Return a conversation as far as it fits beside an answer of so many tokens.
+
+        Of a longer one the oldest turns are left out, up to a message of the user, and `LongPrompt` warns of
+        it; what the system says stays, and so does the last message of the user.
+
+        Args:
+            messages: as for `chat`.
+            max_tokens: of the answer; at most half of what the model reads is kept free for it.
+        """
+        turns = self._turns(messages)
+        kept = self._latest(turns, max_tokens)
+        if len(kept) == len(turns):
+            return messages
+        warnings.warn(
+            f"The conversation is longer than the model reads ({self.reads:,} tokens): its oldest turns are "
+            "left out.",
+            LongPrompt,
+            stacklevel=2,
+        )
+        return [{"role": turn.role, "content": turn.text} for turn in kept]
+
+    def answers(self, questions: Sequence[str | Messages], **sampling: Any) -> list[Written]:
         """Return answers to some questions, each by itself: as messages where the model chats, else as text.
+
+        Nothing warns of questions that are too long: what was left out is said of each answer.
 
         Args:
             questions: texts, or messages up to the answer; done together.
             sampling: as for `generate`.
         """
-        asked = [self._question(one) for one in questions]
-        return self._texts(asked, (), Sampling(**sampling), goes_on=self._goes_on and not self.chats)
+        settings = Sampling(**sampling)
+        asked = [self._question(one, settings.max_tokens) for one in questions]
+        found = self._texts([ids for ids, _ in asked], (), settings, goes_on=self._goes_on and not self.chats)
+        return [
+            Written(one.text, one.ended, one.whole and whole)
+            for one, (_, whole) in zip(found, asked, strict=True)
+        ]
 
     def continued(self, prompts: Sequence[Any], *, stop: Sequence[str] = (), **sampling: Any) -> list[str]:
         """Return how texts go on that are tokens already.
@@ -175,7 +247,7 @@ class TextModel:
             prompts: ids, int32 [tokens] each; done together.
             stop, sampling: as for `generate`.
         """
-        return self._texts(prompts, stop, Sampling(**sampling))
+        return [one.text for one in self._texts(prompts, stop, Sampling(**sampling))]
 
     def log_probabilities(self, prompt: str, continuations: Sequence[str]) -> list[float]:
         """Return the log-probability of each continuation of a plain text, in nats.
@@ -188,26 +260,75 @@ class TextModel:
         Raises:
             UserError: the model does not read from left to right.
         """
-        import torch
+        return self.told(prompt, continuations).nats
 
-        from trainwright.tasks.preference import log_probabilities
-
+    def told(self, prompt: str, continuations: Sequence[str]) -> Told:
+        """Return what `log_probabilities` does, and whether the prompt was read whole."""
         if not self.network.causal:
             raise UserError(
                 "a masked model does not say how likely a text goes on",
                 fix="train with task causal-lm or chat",
             )
 
+        if self.network.encodes:
+            return self._told_from_source(prompt, continuations)
+        # A space stands between words; a target is a text of its own.
+        space = " " if self._goes_on and prompt and not prompt[-1].isspace() else ""
+        rows = [self.pair(prompt, space + text) for text in continuations]
+        read = [row.within(self.reads) for row in rows]
+        whole = all(len(kept.ids) == len(row.ids) for kept, row in zip(read, rows, strict=True))
+        return Told([found.nats for found in score(self, read)], whole)
+
+    def pair(self, prompt: str, text: str, *, special: bool = False, first: bool = True) -> Row:
+        """Return a text behind a prompt, cut as one where it goes on with it, to be scored.
+
+        A token that reaches from the one into the other is one of the text.
+
+        Args:
+            prompt: what stands before, for a model without an encoder.
+            text: what follows at once; at least one token of it is scored.
+            special: what looks like a special token is one, as in what a chat template has written.
+            first: the token that stands before every text stands before this one.
+        """
+        if self._goes_on:
+            # White space belongs to the word behind it: most tokenizers have one token for both.
+            plain = prompt.rstrip()
+            before, behind = self.tokenizer.encode_pair(plain, prompt[len(plain) :] + text, special=special)
+        else:
+            before, behind = self.tokenizer.encode([prompt, text], special=special)
+            before = np.concatenate([before, self._frames.behind_source])
+            behind = self._frames.target(behind, ended=not len(behind))
+        begin = [self.tokenizer.first] if first else []
+        ids = np.concatenate([begin, before, behind]).astype(np.int32)
+        return Row(ids, max(len(ids) - len(behind), 1))
+
+    def _told_from_source(self, prompt: str, targets: Sequence[str]) -> Told:
+        """Return how likely targets are of a source that an encoder reads."""
+        import torch
+
+        from trainwright.tasks.preference import log_probabilities
+
         def tensor(ids: Any) -> torch.Tensor:
             return torch.from_numpy(ids.astype(np.int64)).to(self.device)
 
-        pairs = [self._pair(prompt, text) for text in continuations]
-        before, behind = ([tensor(pair[part]) for pair in pairs] for part in (0, 1))
+        source, whole = self._within(self._prompt(prompt))
+        cut = self.tokenizer.encode(targets)
+        behind = [tensor(self._frames.target(ids, ended=not len(ids))) for ids in cut]
         with torch.no_grad():
-            states = self.network.states_of_pairs(before, behind)
+            states = self.network.states_of_pairs([tensor(source)] * len(behind), behind)
             chances = log_probabilities(self.network, states, torch.cat(behind)).cpu()
         pieces = torch.split(chances, [len(ids) for ids in behind])
-        return [float(told.double().sum()) for told in pieces]
+        return Told([float(each.double().sum()) for each in pieces], whole)
+
+    def _within(self, source: Any) -> tuple[Any, bool]:
+        """Return as much of a source as an encoder reads, and whether that is all.
+
+        As in training its beginning is read, and the special token at its end stays.
+        """
+        if self.reads is None or len(source) <= self.reads:
+            return source, True
+        end = self._frames.behind_source
+        return np.concatenate([source[: self.reads - len(end)], end]), False
 
     @property
     def _goes_on(self) -> bool:
@@ -216,14 +337,15 @@ class TextModel:
 
     def _texts(
         self, ids: Sequence[Any], stop: Sequence[str], sampling: Sampling, *, goes_on: bool = False
-    ) -> list[str]:
+    ) -> list[Written]:
         texts = [TextStream(self.tokenizer, stop=stop, before=one if goes_on else ()) for one in ids]
-        said, stops = [""] * len(ids), self.tokenizer.stops
+        said, sizes, stops = [""] * len(ids), [0] * len(ids), self.tokenizer.stops
         writing = set(range(len(ids)))
         for tokens in self._steps(ids, sampling):
             for number in tuple(writing):
                 token = tokens[number]
                 assert token is not None, "a text that has ended is written no more"
+                sizes[number] += 1
                 if token in stops:
                     writing.discard(number)
                     continue
@@ -232,7 +354,16 @@ class TextModel:
                     writing.discard(number)
             if not writing:
                 break
-        return [before + text.rest() for before, text in zip(said, texts, strict=True)]
+        # An encoder reads its source once; else what is written is read behind the prompt, but for the last.
+        most = None if self.network.encodes else self.reads
+        return [
+            Written(
+                said[number] + text.rest(),
+                ended=number not in writing,
+                whole=most is None or len(ids[number]) + sizes[number] - 1 <= most,
+            )
+            for number, text in enumerate(texts)
+        ]
 
     def _steps(self, ids: Sequence[Any], sampling: Sampling) -> Iterator[list[int | None]]:
         if not self.network.causal:
@@ -264,31 +395,57 @@ class TextModel:
                 fix="use `trainwright generate`",
             )
 
-    def _question(self, question: str | Messages) -> Any:
+    def _warn_of_long(self, ids: Sequence[Any]) -> None:
+        """Warn of prompts whose beginning is not read; an encoder refuses what it cannot read whole."""
+        if self.reads is None or self.network.encodes:
+            return
+        long = sum(len(one) > self.reads for one in ids)
+        if long:
+            which = "The prompt is" if len(ids) == 1 else f"{long:,} of {len(ids):,} prompts are"
+            warnings.warn(
+                f"{which} longer than the model reads ({self.reads:,} tokens): of such a text the beginning "
+                "is left out.",
+                LongPrompt,
+                stacklevel=3,
+            )
+
+    def _question(self, question: str | Messages, new: int) -> tuple[Any, bool]:
+        """Return the ids of a question that has an answer of so many tokens, and whether they are all."""
         messages = [{"role": "user", "content": question}] if isinstance(question, str) else question
         if self.chats:
-            return self._turns(messages)
-        return self._prompt("\n".join(message["content"] for message in messages))
+            turns = self._turns(messages)
+            kept = self._latest(turns, new)
+            return self.tokenizer.encode_prompt(kept), len(kept) == len(turns)
+        ids = self._prompt("\n".join(message["content"] for message in messages))
+        return self._within(ids) if self.network.encodes else (ids, True)
 
-    def _pair(self, prompt: str, text: str) -> tuple[Any, Any]:
-        """Return the ids of a prompt, at least one, and of what may follow it, at least one."""
-        if self.recipe.task == "sequence-to-sequence":
-            before, ids = self._prompt(prompt), self.tokenizer.encode([text])[0]
-            behind = self._frames.target(ids, ended=not len(ids))
-            if self.network.encodes:
-                return before, behind
-        else:
-            # White space belongs to the word behind it: most tokenizers have one token for both.
-            plain = prompt.rstrip()
-            space = prompt[len(plain) :] or (" " if prompt else "")
-            before, behind = self.tokenizer.encode_pair(plain, space + text)
-            before = np.concatenate([[self.tokenizer.first], before])
-        whole = np.concatenate([before, behind]).astype(np.int32)
-        whole = whole if self.reads is None else whole[-self.reads - 1 :]
-        place = max(len(whole) - len(behind), 1)
-        return whole[:place], whole[place:]
+    def _chat(self, messages: Messages, sampling: Sampling) -> Any:
+        return self.tokenizer.encode_prompt(
+            self._turns(self.fitting(messages, max_tokens=sampling.max_tokens))
+        )
 
-    def _turns(self, messages: Messages) -> Any:
+    def _latest(self, turns: Sequence[Turn], new: int) -> Sequence[Turn]:
+        """Return the latest turns that fit beside so many new tokens, behind what the system says."""
+        if self.reads is None:
+            return turns
+        room = most_read(self.reads, new)
+        system = [turn for turn in turns[:1] if turn.role == "system"]
+
+        def fits(first: int) -> bool:
+            return len(self.tokenizer.encode_prompt([*system, *turns[first:]])) <= room
+
+        begins = [n for n, turn in enumerate(turns) if turn.role == "user"]
+        if fits(len(system)) or not begins:
+            return turns
+        first = begins[min(bisect_left(begins, True, key=fits), len(begins) - 1)]
+        return [*system, *turns[first:]]
+
+    def _turns(self, messages: Messages) -> list[Turn]:
+        """Return messages as turns.
+
+        Raises:
+            UserError: one is no message, or there is none.
+        """
         self.check_chats()
         turns = []
         for message in messages:
@@ -301,7 +458,7 @@ class TextModel:
             turns.append(Turn(role, content))
         if not turns:
             raise UserError("there is no message to answer", fix="give at least one of the user")
-        return self.tokenizer.encode_prompt(turns)
+        return turns
 
 
 def read_about(folder: Path) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import torch
 
 from trainwright.foundation.errors import UserError
 from trainwright.models.language.base import LANGUAGE_MODELS, LanguageModel
-from trainwright.models.language.generation import Sampling, generate
+from trainwright.models.language.generation import Sampling, generate, most_read
 from trainwright.models.layers.packing import packing
 
 PROMPTS = [np.array(ids, dtype=np.int32) for ids in ([1, 2, 3], [4], [5, 6, 7, 8, 9, 10])]
@@ -133,6 +133,20 @@ def test_settings_that_make_no_sense_are_refused() -> None:
     ):
         with pytest.raises(UserError, match=next(iter(wrong))):
             Sampling(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("cached", [True, False])
+@pytest.mark.parametrize(("new", "read"), [(1, 12), (3, 10), (7, 6), (50, 6)])
+def test_of_a_long_prompt_all_is_read_but_room_for_what_is_written(
+    network: LanguageModel, new: int, read: int, cached: bool
+) -> None:
+    assert most_read(12, new) == read
+    prompt = np.arange(1, 40, dtype=np.int32)
+    found = texts(network, [prompt], Sampling(max_tokens=new), context=12, cached=cached)[0]
+    end = prompt[-read:]
+    assert found == texts(network, [end], Sampling(max_tokens=new), context=12, cached=cached)[0]
+    if read + new <= 13:  # nothing more is left out on the way
+        assert found == texts(network, [end], Sampling(max_tokens=new), cached=cached)[0]
 
 
 def test_of_no_prompts_there_are_no_texts(network: LanguageModel) -> None:

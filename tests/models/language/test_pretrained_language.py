@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from trainwright.data.encoded import Batch
 from trainwright.foundation.errors import RecipeError
@@ -16,6 +17,7 @@ from trainwright.models.exchange import to_transformers
 from trainwright.models.language.base import LANGUAGE_MODELS, LanguageModel
 from trainwright.models.language.checkpoint import load_checkpoint
 from trainwright.models.language.pretrained import Pretrained
+from trainwright.models.layers import chunked_cross_entropy
 from trainwright.models.layers.packing import packing
 from trainwright.tasks.language import LABELS, LANGUAGE_TASKS
 from trainwright.workshop.language_network import language_groups
@@ -36,7 +38,7 @@ def made(kind: str) -> Any:
     if kind == "qwen3":
         shape = small | {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
         return hf.Qwen3ForCausalLM(hf.Qwen3Config(**shape))
-    if kind == "gemma2":  # its logits are capped: the output layer alone does not give them
+    if kind == "gemma2":  # its logits are capped behind the output layer
         shape = small | {"intermediate_size": 48, "num_key_value_heads": 2, "head_dim": 8}
         return hf.Gemma2ForCausalLM(hf.Gemma2Config(**shape, final_logit_softcapping=0.05))
     if kind == "bert":
@@ -56,7 +58,8 @@ def test_logits_are_the_checkpoints_own(kind: str) -> None:
     network = Pretrained(theirs, causal=causal).eval()
     found = network.logits(network.states(TOKENS, packing(LENGTHS)))
     torch.testing.assert_close(found, torch.cat(expected), atol=1e-5, rtol=1e-4)
-    assert (network.output() is None) == (kind == "gemma2")
+    assert network.output() is not None
+    assert network.capping == (0.05 if kind == "gemma2" else None)
     # A loss by the task is that of these logits, and has a gradient for what learns.
     batch = Batch({"tokens": TOKENS, "tokens.lengths": LENGTHS}, {LABELS: TOKENS.roll(1)}, np.arange(3))
     learned = LANGUAGE_TASKS["causal-lm"](None, None)(network, batch)  # type: ignore[arg-type]
@@ -70,6 +73,53 @@ def test_logits_are_the_checkpoints_own(kind: str) -> None:
         row = TOKENS[7:].unsqueeze(0)
         states = torch.cat([network.step(row[:, :4], cache), network.step(row[:, 4:], cache)], dim=1)
         torch.testing.assert_close(network.logits(states)[0], expected[2], atol=1e-5, rtol=1e-4)
+
+
+class Largest(TorchDispatchMode):
+    """Notes the largest tensor that any operator makes."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        out = func(*args, **(kwargs or {}))
+        made = out if isinstance(out, (tuple, list)) else [out]
+        self.numbers = max([self.numbers, *(part.numel() for part in made if isinstance(part, torch.Tensor))])
+        return out
+
+
+def test_capped_logits_are_made_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    import transformers as hf
+
+    vocabulary, rows, tokens = 1_000, 40, 400
+    monkeypatch.setattr(chunked_cross_entropy, "_NUMBERS", rows * vocabulary)
+    shape: dict[str, Any] = {"hidden_size": 8, "intermediate_size": 8, "num_hidden_layers": 1, "head_dim": 4}
+    shape |= {"num_attention_heads": 2, "num_key_value_heads": 1, "vocab_size": vocabulary}
+    network = Pretrained(hf.Gemma2ForCausalLM(hf.Gemma2Config(**shape)), causal=True)
+    ids = torch.arange(tokens) % vocabulary
+    lengths = torch.full((8,), tokens // 8)
+    batch = Batch({"tokens": ids, "tokens.lengths": lengths}, {LABELS: ids.roll(1)}, np.arange(8))
+    with Largest() as largest:
+        loss = LANGUAGE_TASKS["causal-lm"](None, None)(network, batch)  # type: ignore[arg-type]
+        loss.sum.backward()
+    assert network.at_once(tokens) == tokens
+    assert largest.numbers <= rows * vocabulary
+
+
+def test_of_a_model_that_gives_logits_alone_few_tokens_are_judged_at_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    theirs = made("gpt2").eval()
+    whole = theirs.forward
+    monkeypatch.setattr(theirs, "forward", lambda **words: _halved(whole(**words)))
+    network = Pretrained(theirs, causal=True).eval()
+    assert network.output() is None
+    assert network.at_once(10**6) == (1 << 24) // 90
+    assert network.at_once(5) == 5
+
+
+def _halved(found: Any) -> Any:
+    found.logits = found.logits.abs().sqrt()
+    return found
 
 
 OURS = {

@@ -194,12 +194,16 @@ class LanguageTokenizer:
     def _fast(self) -> FastBPE | None:
         return FastBPE.of(self.backend)
 
-    def encode_pair(self, before: str, behind: str) -> tuple[Ids, Ids]:
+    def encode_pair(self, before: str, behind: str, *, special: bool = False) -> tuple[Ids, Ids]:
         """Return the ids of two texts that are cut as one: those of the first, and the others, at least one.
 
         A token that reaches into the second text is one of the others.
+
+        Args:
+            before, behind: the texts.
+            special: what looks like a special token is one (see `encode`).
         """
-        self.backend.encode_special_tokens = True
+        self.backend.encode_special_tokens = not special
         found = self.backend.encode(before + behind, add_special_tokens=False)
         place = next((n for n, (_, end) in enumerate(found.offsets) if end > len(before)), len(found.ids))
         ids = np.asarray(found.ids, dtype=np.int32)

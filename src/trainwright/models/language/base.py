@@ -14,7 +14,8 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from trainwright.foundation.registry import Registry
-from trainwright.models.layers.packing import Packing, attend, packing
+from trainwright.models.layers.chunked_cross_entropy import capped
+from trainwright.models.layers.packing import Packing, attend
 
 
 class LanguageOptions(BaseModel):
@@ -30,6 +31,8 @@ class LanguageOptions(BaseModel):
 
 DEPTHS = {"tiny": 4, "small": 6, "base": 12, "large": 24}
 HEAD_WIDTH = 64
+_NUMBERS = 1 << 24
+"""Logits held at a time: 64 MB in float32."""
 
 
 class ScaledOptions(LanguageOptions):
@@ -116,6 +119,7 @@ class LanguageModel(nn.Module, ABC):
         learning_rate: a good AdamW peak for it.
         context: most tokens that it reads; None without a limit.
         trained_context: most tokens that it was trained on, where it could read more; None if unknown.
+        capping: logits are held between plus and minus so much (see `capped`); None without.
         ragged, packs: rows have different lengths, and are read end to end.
         causal: whether a token sees earlier ones alone.
     """
@@ -129,6 +133,7 @@ class LanguageModel(nn.Module, ABC):
     learning_rate: float
     context: int | None = None
     trained_context: int | None = None
+    capping: float | None = None
     ragged = packs = True
     causal: bool = True
 
@@ -149,28 +154,32 @@ class LanguageModel(nn.Module, ABC):
     def output(self) -> tuple[Tensor, Tensor | None] | None:
         """Return the matrix [vocabulary, width] and bias [vocabulary] that turn states into logits.
 
-        None where states are logits already, because the model's output is more than a layer.
+        None where states are logits already, because the model's output is more than a layer and `capping`.
         """
 
     def logits(self, states: Tensor) -> Tensor:
         """Return logits [..., vocabulary] of states [..., width]."""
         output = self.output()
-        return states if output is None else nn.functional.linear(self.read_out(states), *output)
+        if output is None:
+            return states
+        logits = nn.functional.linear(self.read_out(states), *output)
+        return logits if self.capping is None else capped(logits, self.capping)
+
+    def at_once(self, tokens: int) -> int:
+        """Return how many of so many tokens are read at a time where nothing is learned.
+
+        That is all of them, or as many as 64 MB of logits are of, where states are logits already.
+        """
+        return tokens if self.output() is not None else max(1, min(tokens, _NUMBERS // self.vocabulary))
 
     def states_of_pairs(self, before: Sequence[Tensor], behind: Sequence[Tensor]) -> Tensor:
-        """Return the states at which what follows is told, pair after pair, [tokens of behind, width].
+        """Return the states at which targets are told, pair after pair, [tokens of behind, width].
 
         Args:
-            before: what is given, ids int64 [tokens] each, one at least.
-            behind: what follows it.
+            before: what an encoder reads, ids int64 [tokens] each.
+            behind: the targets.
         """
-        lengths = torch.tensor([len(one) + len(two) - 1 for one, two in zip(before, behind, strict=True)])
-        rows = [torch.cat([one, two])[:-1] for one, two in zip(before, behind, strict=True)]
-        order = lengths.argsort(stable=True)  # packed rows lie shortest first
-        tokens = torch.cat([rows[number] for number in order])
-        states = self.states(tokens, packing(lengths.to(tokens.device)))
-        pieces = dict(zip(order.tolist(), torch.split(states, lengths[order].tolist()), strict=True))
-        return torch.cat([pieces[number][len(one) - 1 :] for number, one in enumerate(before)])
+        raise NotImplementedError(f"{type(self).__name__} has no encoder")
 
     def opened(self, prompts: Sequence[Sequence[int]]) -> tuple[Source | None, list[list[int]]]:
         """Return what an encoder makes of some prompts, and the ids that the texts to be written begin with.
@@ -223,7 +232,7 @@ LANGUAGE_MODELS: Registry[type[LanguageModel]] = Registry("model", package="trai
 
 
 class PackedAttention:
-    """Attention within rows that lie end to end (see `packing`).
+    """Attention within rows that lie end to end (see `models.layers.packing`).
 
     Args:
         packed: how the rows lie.

@@ -67,8 +67,9 @@ def generate(
 ) -> Iterator[list[int | None]]:
     """Yield the next token of every text, None for those that have ended, until all have.
 
-    A text that fills the model's context goes on with its later half; one that a decoder writes beside a
-    prompt, which an encoder has read, ends there.
+    Of a prompt that is longer than the context its end is read (see `most_read`). A text that fills the
+    context goes on with its later half; one that a decoder writes beside a prompt, which an encoder has read,
+    ends there.
 
     Args:
         model: a causal model, in evaluation mode.
@@ -86,7 +87,7 @@ def generate(
     source, texts = model.opened([prompt.tolist() for prompt in prompts])
     draws = _draws(prompts, sampling.seed)
     active = list(range(len(texts)))
-    reader = _Reader(model, device, source, context=context, cached=cached)
+    reader = _Reader(model, device, source, context=context, new=sampling.max_tokens, cached=cached)
     most = sampling.max_tokens
     if source is not None and reader.limit is not None:
         most = min(most, reader.limit - len(texts[0]) + 1)
@@ -106,6 +107,18 @@ def generate(
         if len(still) < len(active):
             reader.keep(still)
             active = [active[place] for place in still]
+
+
+def most_read(limit: int, new: int) -> int:
+    """Return how many tokens of a prompt are read that is too long: all but the room for what is written.
+
+    Half of the limit is read at least, however much is to be written.
+
+    Args:
+        limit: most tokens that are read at once.
+        new: most tokens that will be written.
+    """
+    return max(limit + 1 - new, limit // 2, 1)  # the last that is written is not read
 
 
 def _draws(prompts: Sequence[Ids], seed: int) -> list[np.random.Generator]:
@@ -129,10 +142,12 @@ class _Reader:
         source: Source | None,
         *,
         context: int | None,
+        new: int,
         cached: bool,
     ) -> None:
         limits = [limit for limit in (context, model.context) if limit]
         self.model, self.device, self.source, self.cached = model, device, source, cached
+        self.new = new
         self.limit = min(limits) if limits else None
         self._cache: Any = None
         self._room = 0
@@ -163,7 +178,8 @@ class _Reader:
         """Return where reading a text begins: behind what does not fit, and then with room for more."""
         if self.limit is None or len(text) - start <= self.limit:
             return start
-        return len(text) - max(self.limit // 2, 1)
+        begun = bool(self._starts)
+        return len(text) - (max(self.limit // 2, 1) if begun else most_read(self.limit, self.new))
 
     def _tensor(self, rows: Sequence[Sequence[int]]) -> Tensor:
         return torch.tensor(rows, dtype=torch.int64, device=self.device)

@@ -20,6 +20,8 @@ from trainwright.models.packed_transformers import place_shift, read_packed, rea
 
 _SAME = 1e-3
 _LEARNING_RATE = 2e-5
+_CAPPING = "final_logit_softcapping"
+"""Field of a configuration: what the library holds logits within, behind the output layer (Gemma 2)."""
 
 
 class Pretrained(LanguageModel):
@@ -43,6 +45,7 @@ class Pretrained(LanguageModel):
         self.vocabulary = int(model.get_input_embeddings().weight.shape[0])
         self.learning_rate = _LEARNING_RATE
         self.context = _most_tokens(model)
+        self.capping = getattr(model.config.get_text_config(), _CAPPING, None)
         self._split = self._splits()
         self._shift: int | None = None
         self._shift = self._place_shift()
@@ -60,16 +63,20 @@ class Pretrained(LanguageModel):
 
     @contextmanager
     def _headless(self) -> Iterator[None]:
-        """Let the model give what its output layer takes, where that is all the layer does."""
+        """Let the model give what its output layer takes, where layer and `capping` are all that follows."""
         if not self._split:
             yield
             return
-        layer = self.model.get_output_embeddings()
+        layer, config = self.model.get_output_embeddings(), self.model.config.get_text_config()
         layer.forward = _identity
+        if self.capping is not None:
+            setattr(config, _CAPPING, None)
         try:
             yield
         finally:
             del layer.forward
+            if self.capping is not None:
+                setattr(config, _CAPPING, self.capping)
 
     def _place_shift(self) -> int | None:
         """Return where places begin in the model's table; None where rows are read padded."""
@@ -91,7 +98,7 @@ class Pretrained(LanguageModel):
             self._split = True
             with self._headless():
                 states = self.model(input_ids=tokens).logits
-            given = layer(states)
+            given = self.logits(states)
         finally:
             self.model.train(training)
         return same(given, expected)

@@ -25,6 +25,7 @@ def chunked_cross_entropy(
     *,
     bias: Tensor | None = None,
     smoothing: float = 0.0,
+    cap: float | None = None,
     rows: int | None = None,
 ) -> Tensor:
     """Return the sum over rows of the cross-entropy in nats of `hidden @ weight.T + bias`, a float32 scalar.
@@ -38,6 +39,7 @@ def chunked_cross_entropy(
         targets: int64 [rows]; `IGNORED` counts for nothing.
         bias: [classes].
         smoothing: share of the target spread over all classes.
+        cap: outputs are held within it (see `capped`).
         rows: rows at a time; as many as 64 MB of outputs hold.
     """
     rows = rows or max(1, _NUMBERS // len(weight))
@@ -46,7 +48,12 @@ def chunked_cross_entropy(
         half = torch.get_autocast_dtype(kind)
         hidden, weight = hidden.to(half), weight.to(half)
         bias = None if bias is None else bias.to(half)
-    return _ChunkedCrossEntropy.apply(hidden, weight, bias, targets, smoothing, rows)  # type: ignore
+    return _ChunkedCrossEntropy.apply(hidden, weight, bias, targets, smoothing, cap, rows)  # type: ignore
+
+
+def capped(outputs: Tensor, cap: float) -> Tensor:
+    """Return outputs that are held between plus and minus `cap` by tanh (Gemma 2; Bello et al. 2016)."""
+    return (outputs / cap).tanh() * cap
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):
@@ -58,6 +65,7 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         bias: Tensor | None,
         targets: Tensor,
         smoothing: float,
+        cap: float | None,
         rows: int,
     ) -> Tensor:
         needs = context.needs_input_grad[:3]
@@ -71,7 +79,10 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             for start in range(0, len(hidden), rows):
                 part, truth = hidden[start : start + rows], targets[start : start + rows]
                 outputs = part @ weight.mT if bias is None else torch.addmm(bias, part, weight.mT)
-                log_p = outputs.to(precise).log_softmax(-1)
+                outputs = outputs.to(precise)
+                if cap is not None:
+                    outputs = capped(outputs, cap)
+                log_p = outputs.log_softmax(-1)
                 known = (truth != IGNORED).to(precise)
                 chosen = truth.clamp(min=0).unsqueeze(1)
                 loss = -log_p.gather(1, chosen).squeeze(1)
@@ -85,6 +96,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
                 gradient -= smoothing / gradient.shape[1]
                 gradient.scatter_add_(1, chosen, torch.full_like(chosen, smoothing - 1, dtype=precise))
                 gradient *= known.unsqueeze(1)
+                if cap is not None:
+                    gradient *= 1 - (outputs / cap).square()
                 if of_bias is not None:
                     of_bias += gradient.sum(0)
                 gradient = gradient.to(hidden.dtype)
@@ -104,4 +117,4 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             None if part is None else (part.to(factor.dtype) * factor).to(dtype)
             for part, dtype in zip(context.saved_tensors, context.dtypes, strict=True)
         )
-        return (*kept, None, None, None)
+        return (*kept, None, None, None, None)

@@ -14,6 +14,7 @@ from trainwright.reporting.words import baseline_title, metric_title, part_title
 _MOST_TOKENS = 202
 """Of a sample: 200, and the marks of what is left out before and behind them."""
 _MOST_SAMPLES = 40
+"""Texts that a model wrote in the page: of evaluations with more than these, some are left out."""
 _CHARACTERS = 1_200
 _BADGES = {
     "ngrams": {
@@ -102,6 +103,7 @@ class LanguagePage:
         remarks: what the metrics do not say of themselves.
         written: (step or "", prompt, text) of what it wrote, the last first.
         lead: what the samples are to be checked for.
+        thinned: how many of the evaluations are shown; None where all are.
         parts: (part, samples, tokens).
         read: samples as tokens: (text, whether it is learned).
         fertility: (script, characters a token, tokens a word).
@@ -119,6 +121,7 @@ class LanguagePage:
     remarks: Sequence[Message]
     written: Sequence[tuple[str, str, str]]
     lead: Message
+    thinned: Message | None
     parts: Sequence[tuple[Message, str, str]]
     read: Sequence[Sequence[tuple[str, bool]]]
     fertility: Sequence[tuple[str, str, str]]
@@ -137,6 +140,7 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
     title, lead = _RESULTS_OF_PAIRS if data["task"] == "preference" else _RESULTS
     read = _READ["hidden" if data["task"] == "masked-lm" else "marked"]
     baseline = judged["baseline"] if judged else None
+    written, thinned = _written(run, judged)
     made = both("trained on this data") if tokenizer["made"] else both("the checkpoint's own")
     return LanguagePage(
         task=task_title(data["task"]),
@@ -148,7 +152,8 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
         lines=list(lines.values()),
         baseline=baseline_title(baseline["name"]) if baseline else None,
         remarks=language_remarks(judged, run.judged_part) if judged else [],
-        written=_written(run, judged),
+        written=written,
+        thinned=thinned,
         lead=both(read),
         parts=[
             (part_title(name), count(each["samples"]), count(each["tokens"]))
@@ -231,20 +236,42 @@ def _verdict(judged: Mapping[str, Any], part: str) -> tuple[Message, Message]:
     return badge, both("{first} {second}", first=result, second=second)
 
 
-def _written(run: RunDocuments, judged: Mapping[str, Any] | None) -> list[tuple[str, str, str]]:
-    """Return what the model wrote, the last first, each with the step at which it did."""
-    found = [("", each) for each in judged["samples"]] if judged else []
-    step = 0
-    earlier: list[list[tuple[str, Any]]] = []
+def _written(
+    run: RunDocuments, judged: Mapping[str, Any] | None
+) -> tuple[list[tuple[str, str, str]], Message | None]:
+    """Return what the model wrote, the last first, each with its step, and how many evaluations are shown."""
+    at_the_end = judged["samples"] if judged else []
+    earlier: list[tuple[str, Sequence[Mapping[str, str]]]] = []
+    said: Sequence[Mapping[str, str]] = ()
     for event in run.events:
-        if event["kind"] == "step":
-            step = event["step"]
-        elif event["kind"] == "samples":
-            earlier.append([(count(step), each) for each in event["samples"]])
+        if event["kind"] == "samples":
+            said = event["samples"]
+        elif event["kind"] == "evaluation":  # it follows what was written for it, and knows the step
+            earlier += [(count(event["step"]), said)] if said else []
+            said = ()
+    shown = _spread(earlier, _MOST_SAMPLES - len(at_the_end))
+    thinned = None
+    if len(shown) < len(earlier):
+        thinned = both(
+            "Of {all} evaluations {shown} are shown, from the first to the last.",
+            all=count(len(earlier)),
+            shown=count(len(shown)),
+        )
+    lines = [("", each) for each in at_the_end]
     # The weights that were kept have written the same before.
-    last = [each for _, each in found]
-    found += [line for lines in reversed(earlier) for line in lines if line[1] not in last]
+    lines += [(at, each) for at, some in reversed(shown) for each in some if each not in at_the_end]
     return [
-        (at, clip(each["prompt"], _CHARACTERS), clip(each["text"], _CHARACTERS))
-        for at, each in found[:_MOST_SAMPLES]
-    ]
+        (at, clip(each["prompt"], _CHARACTERS), clip(each["text"], _CHARACTERS)) for at, each in lines
+    ], thinned
+
+
+def _spread(
+    evaluations: Sequence[tuple[str, Sequence[Mapping[str, str]]]], most: int
+) -> list[tuple[str, Sequence[Mapping[str, str]]]]:
+    """Return evaluations at even distances with about `most` texts, the first and the last among them."""
+    texts = max((len(some) for _, some in evaluations), default=1)
+    kept = max(most // max(texts, 1), 2)
+    if len(evaluations) <= kept:
+        return list(evaluations)
+    last = len(evaluations) - 1
+    return [evaluations[round(place * last / (kept - 1))] for place in range(kept)]
