@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -10,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from trainwright.data.batch_plan import BatchPlan
 from trainwright.data.splits.parts import PARTS
 from trainwright.foundation.devices import autocast, choose_device
 from trainwright.foundation.errors import DataError, RecipeError
 from trainwright.foundation.random import stream_seed
 from trainwright.foundation.ranks import ALONE, Ranks
+from trainwright.foundation.weights_digest import same_weights
 from trainwright.recipe.recipe import Recipe
 from trainwright.workshop.choices import Choices
 from trainwright.workshop.job import Events, Job, choose_engine
@@ -95,21 +97,39 @@ class LanguageJob(Job):
         return nullcontext(torch.get_num_threads())
 
     def describe(self) -> dict[str, Any]:
-        """Return what `data.json` holds."""
-        return describe_language(self.data)
+        """Return what `data.json` holds: beside the data's, the digest of the checkpoint's weights."""
+        base = getattr(self.network, "base", None)
+        return describe_language(self.data) | ({} if base is None else {"base": base})
 
     def write_start(self, place: Path, *, in_memory: bool, base: Path | None) -> None:
-        """Write what is known before training."""
+        """Write what is known before training.
+
+        Raises:
+            RecipeError: the run goes on, and the checkpoint is not the one that it began from.
+        """
+        document = self.describe()
+        self._check_base(place, document)
         write_start(
             place,
             self.recipe,
             table=self.data.table,
-            document=self.describe(),
+            document=document,
             quarantined=self.data.quarantined,
             indices=self.data.indices,
             in_memory=in_memory,
             base=base,
         )
+
+    def _check_base(self, place: Path, document: Mapping[str, Any]) -> None:
+        if not (place / "data.json").is_file():
+            return
+        kept = json.loads((place / "data.json").read_text(encoding="utf-8")).get("base")
+        if kept is not None and not same_weights(kept, document.get("base", "")):
+            raise RecipeError(
+                "this is not the checkpoint that the run began from: its weights are others",
+                where=self.recipe.model.checkpoint,
+                fix="put the one there that it began from, or train anew",
+            )
 
     def facts(self) -> dict[str, Any]:
         """Return what is said of the model before training: parameters, operations, memory."""
@@ -247,124 +267,103 @@ def prompts_of(data: LanguageData, number: int, *, most: int | None = None) -> l
 
 def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = ALONE) -> LanguageJob:
     """Prepare the data of a recipe and return the job of its language model."""
-    import torch
-
     from trainwright.tasks.language import LANGUAGE_TASKS
-    from trainwright.workshop.shard import check_shardable, sharding_choice
 
     assert recipe.task is not None
-    family = family_of(recipe)
     device = choose_device(recipe.training.device)
-    tokens_a_batch = batch_tokens_of(recipe, device)
-    if family == "pretrained":
-        from trainwright.features.language.checkpoint import load_language_tokenizer
-
-        assert recipe.model.checkpoint is not None
-        encodes = kind_of(recipe) == "sequence-to-sequence"
-        tokenizer = load_language_tokenizer(recipe.model.checkpoint)
-        data = prepare_language(recipe, frame, base=base, checkpoint=tokenizer, encodes=encodes)
+    batch_tokens = batch_tokens_of(recipe, device)
+    depth: int | None = None
+    if family_of(recipe) == "pretrained":
+        network, data = _on_checkpoint(recipe, frame, base)
     else:
         data = prepare_language(recipe, frame, base=base)
-    depth, options = None, recipe.model.options
-    if family != "pretrained" and recipe.model.size is None and not {"depth", "width"} & {*options}:
-        depth = ranks.from_first(_depth(recipe, data, tokens_a_batch, device, ranks))
-        sized = recipe.model.model_copy(update={"options": {**options, "depth": depth}})
-        recipe = recipe.model_copy(update={"model": sized})
-    torch.manual_seed(stream_seed(recipe.seed, "model"))
-    network = _fresh(recipe, data.tokenizer.vocabulary)
-    _check_vocabulary(recipe, data, network)
-    context = context_of(recipe, network)
-    if network.context is not None and context > network.context:
-        raise RecipeError(
-            f"the model reads at most {network.context} tokens, and the context is {context}",
-            where="language.context",
-            fix=f"set it to {network.context} or less",
-        )
-    chat = recipe.task not in {"causal-lm", "masked-lm"}
-    asked_long = recipe.language.long
-    long: Literal["split", "truncate"] = (
-        ("truncate" if chat else "split") if asked_long == "auto" else asked_long
-    )
-    if network.encodes and long == "split":
-        raise RecipeError(
-            "a source and its target are not split",
-            where="language.long",
-            fix="set it to truncate, or leave it out",
-        )
-    language = data.recipe.language.model_copy(update={"context": context, "long": long})
-    sharding, why = ranks.from_first(sharding_choice(recipe.training, network, device, ranks))
-    if sharding == "on":
-        from trainwright.training.sharding import reshard, shard
-
-        check_shardable(recipe.training)
-        shard(network, device)
-    else:
-        network.to(device)
-    training = recipe.training.model_copy(update={"batch_tokens": tokens_a_batch, "sharding": sharding})
+        recipe, depth = _sized(recipe, data, batch_tokens, device, ranks)
+        network = _seeded(recipe, data.tokenizer)
+    language = data.recipe.language.model_copy(update=_reads(recipe, network))
+    assert language.context is not None
+    sharding, why = _place(network, recipe, device, ranks)
+    training = recipe.training.model_copy(update={"batch_tokens": batch_tokens, "sharding": sharding})
     resolved = data.recipe.model_copy(
         update={"model": recipe.model, "language": language, "training": training}
     )
-    assert recipe.task is not None
     objective = objective_of(recipe.task, encodes=network.encodes)
     task = LANGUAGE_TASKS[objective](data.tokens, reading_of(resolved, data.tokenizer))
     if depth is not None:
         data.notes.append(f"The model has {depth} layers: what the budget and the training texts can teach.")
     fit_to_context(data, task)
     _check_prompts(recipe, data, network)
-    batches = task.batches(data.indices["training"], budget=tokens_a_batch, training=True)
+    batches = task.batches(data.indices["training"], budget=batch_tokens, training=True)
     plan = batches.plan(0)
     if not len(plan):
         raise DataError(
             "no text is long enough to learn from", where=data.table.name, fix="give longer texts"
         )
     steps_per_epoch = max(1, -(-len(plan) // training.accumulation))
-    tokens = _tokens_of(batches, plan)
+    tokens = int(batches.size(plan.rows))
     choices = choose_language(
         resolved, network, tokens=tokens, steps_per_epoch=steps_per_epoch, precision=_precision(device)
     )
-    # What the model thinks before its first step is compared with what it thinks in training: as precisely.
-    with autocast(device, choices.training.precision):
-        asked = np.concatenate([data.indices[part] for part in PARTS])
-        task.prepare(network, asked, budget=tokens_a_batch)
-    if sharding == "on":
-        reshard(network)
     reasons = dict(choices.reasons)
     if recipe.training.batch_tokens is None:
-        reasons["batch_tokens"] = (
-            f"{tokens_a_batch} (about {tokens_a_batch // context} rows of {context} tokens)"
-        )
+        rows = f"about {batch_tokens // language.context} rows of {language.context} tokens"
+        reasons["batch_tokens"] = f"{batch_tokens} ({rows})"
     if why:
         reasons["sharding"] = f"{sharding} ({why})"
     choices = replace(choices, reasons=reasons)
+    # What the model thinks before its first step is compared with what it thinks in training: as precisely.
+    with autocast(device, choices.training.precision):
+        asked = np.concatenate([data.indices[part] for part in PARTS])
+        task.prepare(network, asked, budget=batch_tokens)
     job = LanguageJob(
         resolved.model_copy(update={"training": choices.training}),
         data,
         network,
         task,
         choices,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=sum(numbers_of(parameter) for parameter in network.parameters()),
     )
-    job.cost = cost_of(network, tokens_a_step=tokens / len(plan) * training.accumulation, context=context)
+    tokens_a_step = tokens / len(plan) * training.accumulation
+    job.cost = cost_of(network, tokens_a_step=tokens_a_step, context=language.context)
     if sharding == "on":
+        from trainwright.training.sharding import reshard
+
+        reshard(network)
         off = choices.training.model_copy(update={"compile": "off"})
         job.recipe = job.recipe.model_copy(update={"training": off})
         return job
     choose_engine(job, ranks)
     # A time budget has become a number of steps only now.
-    tokens_a_step = tokens / steps_per_epoch
-    every = evaluate_every(job.choices.steps, steps_per_epoch, tokens_a_step=tokens_a_step)
+    every = evaluate_every(job.choices.steps, steps_per_epoch, tokens_a_step=tokens / steps_per_epoch)
     job.choices = replace(job.choices, evaluate_every=every)
     return job
 
 
-def _training_tokens(data: LanguageData) -> int:
-    index = data.indices["training"]
-    return int(sum(data.tokens.lengths[index + part].sum() for part in range(data.parts_each)))
+def _on_checkpoint(recipe: Recipe, frame: Any, base: Path | None) -> tuple[LanguageModel, LanguageData]:
+    """Return a checkpoint's network, and the data cut by its tokenizer.
+
+    The weights come first: what is wrong with them is said in seconds, and texts may be cut for hours.
+    """
+    from trainwright.features.language.checkpoint import load_language_tokenizer
+
+    assert recipe.model.checkpoint is not None
+    tokenizer = load_language_tokenizer(recipe.model.checkpoint)
+    network = _seeded(recipe, tokenizer)
+    _reads(recipe, network)
+    _mask_token(recipe, tokenizer)
+    data = prepare_language(
+        recipe, frame, base=base, checkpoint=tokenizer, encodes=kind_of(recipe) == "sequence-to-sequence"
+    )
+    return network, data
 
 
-def _depth(recipe: Recipe, data: LanguageData, batch_tokens: int, device: torch.device, ranks: Ranks) -> int:
-    """Return the layers of a model whose size the recipe leaves open."""
-    return depth_for(
+def _sized(
+    recipe: Recipe, data: LanguageData, batch_tokens: int, device: torch.device, ranks: Ranks
+) -> tuple[Recipe, int | None]:
+    """Return the recipe with a depth for a new model whose size it leaves open, and that depth."""
+    model = recipe.model
+    if model.size is not None or {"depth", "width"} & {*model.options}:
+        return recipe, None
+    found = depth_for(
         recipe,
         lambda depth: count_parameters(recipe, data.tokenizer.vocabulary, depth=depth),
         tokens=_training_tokens(data),
@@ -372,6 +371,61 @@ def _depth(recipe: Recipe, data: LanguageData, batch_tokens: int, device: torch.
         device=device,
         devices=ranks.size,
     )
+    depth = ranks.from_first(found)
+    sized = model.model_copy(update={"options": {**model.options, "depth": depth}})
+    return recipe.model_copy(update={"model": sized}), depth
+
+
+def _seeded(recipe: Recipe, tokenizer: LanguageTokenizer) -> LanguageModel:
+    """Return the network before its first step, with a place for every token that there is."""
+    import torch
+
+    torch.manual_seed(stream_seed(recipe.seed, "model"))
+    network = _fresh(recipe, tokenizer.vocabulary)
+    _check_vocabulary(recipe, tokenizer, network)
+    return network
+
+
+def _reads(recipe: Recipe, network: LanguageModel) -> dict[str, Any]:
+    """Return what the settings of texts leave open: the context, and what becomes of longer ones."""
+    context, long = context_of(recipe, network), recipe.language.long
+    if network.context is not None and context > network.context:
+        raise RecipeError(
+            f"the model reads at most {network.context} tokens, and the context is {context}",
+            where="language.context",
+            fix=f"set it to {network.context} or less",
+        )
+    if long == "auto":
+        long = "split" if recipe.task in {"causal-lm", "masked-lm"} else "truncate"
+    if network.encodes and long == "split":
+        raise RecipeError(
+            "a source and its target are not split",
+            where="language.long",
+            fix="set it to truncate, or leave it out",
+        )
+    return {"context": context, "long": long}
+
+
+def _place(
+    network: LanguageModel, recipe: Recipe, device: torch.device, ranks: Ranks
+) -> tuple[Literal["on", "off"], str]:
+    """Put the network where it is trained; return whether it is shared out, and why."""
+    from trainwright.workshop.shard import check_shardable, sharding_choice
+
+    sharding, why = ranks.from_first(sharding_choice(recipe.training, network, device, ranks))
+    if sharding == "on":
+        from trainwright.training.sharding import shard
+
+        check_shardable(recipe.training)
+        shard(network, device)
+    else:
+        network.to(device)
+    return sharding, why
+
+
+def _training_tokens(data: LanguageData) -> int:
+    index = data.indices["training"]
+    return int(sum(data.tokens.lengths[index + part].sum() for part in range(data.parts_each)))
 
 
 def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:
@@ -380,19 +434,12 @@ def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:
 
     language, masked = recipe.language, recipe.task == "masked-lm"
     assert language.context is not None and language.long != "auto"
-    mask_token = tokenizer.id_of("mask_token")
-    if masked and mask_token is None:
-        raise RecipeError(
-            "this tokenizer has no token that hides others",
-            where=recipe.model.checkpoint or "language.tokenizer",
-            fix="choose one with a mask_token in its tokenizer_config.json, or leave language.tokenizer out",
-        )
     return Reading(
         context=language.context,
         long=language.long,
         seed=recipe.seed,
         vocabulary=tokenizer.vocabulary,
-        mask_token=mask_token,
+        mask_token=_mask_token(recipe, tokenizer),
         mask=language.mask,
         word_ends=tokenizer.word_ends if masked else None,
         special=tokenizer.special_ids,
@@ -400,21 +447,31 @@ def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:
     )
 
 
-def _tokens_of(batches: Any, plan: BatchPlan) -> int:
-    return int(batches.size(plan.rows))
+def _mask_token(recipe: Recipe, tokenizer: LanguageTokenizer) -> int | None:
+    """Return the id that hides others, which only a masked model needs."""
+    found = tokenizer.id_of("mask_token")
+    if found is None and recipe.task == "masked-lm":
+        raise RecipeError(
+            "this tokenizer has no token that hides others",
+            where=recipe.model.checkpoint or "language.tokenizer",
+            fix="choose one with a mask_token in its tokenizer_config.json, or leave language.tokenizer out",
+        )
+    return found
 
 
 def _fresh(recipe: Recipe, vocabulary: int) -> LanguageModel:
     return load_pretrained(recipe) if family_of(recipe) == "pretrained" else build_network(recipe, vocabulary)
 
 
-def _check_vocabulary(recipe: Recipe, data: LanguageData, network: LanguageModel) -> None:
-    largest = int(np.max(data.tokens.ids, initial=0))
-    if largest >= network.vocabulary:
+def _check_vocabulary(recipe: Recipe, tokenizer: LanguageTokenizer, network: LanguageModel) -> None:
+    """Refuse tokens that the model has no place for, even if no text of the data has them: others will."""
+    if tokenizer.vocabulary > network.vocabulary:
         raise RecipeError(
-            f"the tokenizer gives ids up to {largest}, and the model knows {network.vocabulary} tokens",
+            f"the tokenizer gives ids up to {tokenizer.vocabulary - 1}, and the model knows "
+            f"{network.vocabulary} tokens",
             where=recipe.model.checkpoint or "language.tokenizer",
-            fix="use the tokenizer that belongs to the checkpoint",
+            fix="use the tokenizer that belongs to the checkpoint, or give the model more with transformers' "
+            "resize_token_embeddings",
         )
 
 
@@ -445,6 +502,12 @@ def _precision(device: Any) -> tuple[Literal["float32", "bfloat16"], str]:
     return "float32", ""
 
 
+def numbers_of(parameter: torch.Tensor) -> int:
+    """Return how many numbers a parameter is: bitsandbytes packs two of 4 bits into a byte."""
+    packed = getattr(parameter, "quant_state", None)
+    return parameter.numel() if packed is None else math.prod(packed.shape)
+
+
 def cost_of(network: LanguageModel, *, tokens_a_step: float, context: int) -> dict[str, Any]:
     """Return what a step costs: parameters, operations by 6N + 12·L·d·T, and bytes.
 
@@ -453,9 +516,8 @@ def cost_of(network: LanguageModel, *, tokens_a_step: float, context: int) -> di
         tokens_a_step: of an update.
         context: tokens of a row.
     """
-    learned = [p for p in network.parameters() if p.requires_grad]
-    total = sum(p.numel() for p in network.parameters())
-    num_learned = sum(p.numel() for p in learned)
+    total = sum(numbers_of(p) for p in network.parameters())
+    num_learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
     layers, width = network.shape
     # Kaplan et al. 2020: twice forward and four times back for each weight; attention beside it.
     # Of an encoder and a decoder a token goes through one.
