@@ -269,7 +269,6 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     """Prepare the data of a recipe and return the job of its language model."""
     from trainwright.tasks.language import LANGUAGE_TASKS
 
-    assert recipe.task is not None
     device = choose_device(recipe.training.device)
     batch_tokens = batch_tokens_of(recipe, device)
     depth: int | None = None
@@ -280,7 +279,7 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
         recipe, depth = _sized(recipe, data, batch_tokens, device, ranks)
         network = _seeded(recipe, data.tokenizer)
     language = data.recipe.language.model_copy(update=_reads(recipe, network))
-    assert language.context is not None
+    assert recipe.task is not None and language.context is not None
     sharding, why = _place(network, recipe, device, ranks)
     training = recipe.training.model_copy(update={"batch_tokens": batch_tokens, "sharding": sharding})
     resolved = data.recipe.model_copy(

@@ -9,6 +9,7 @@ host; where numbers have 32 bits, which it does not take, rows are read as on a 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,7 +19,7 @@ _STEPS = 8
 """Numbers of tokens on a GPU between a power of two and the next: at most an eighth is filled up."""
 _LEAST_STEP = 128
 _WIDEST_HEAD = 256
-_SHARES_HEADS = torch.__version__ >= (2, 12)
+_SHARES_HEADS = torch.__version__ >= "2.12"
 """Whether FlashAttention is told that heads share keys and values; torch 2.11 has no word for it."""
 
 
@@ -167,7 +168,7 @@ def attend(
 
         half = torch.get_autocast_dtype("cuda")
         reach = -1 if window is None else window
-        said = {}
+        said: dict[str, Any] = {}
         if shared and _SHARES_HEADS:
             said = {"enable_gqa": True}
         elif shared:
