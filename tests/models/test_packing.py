@@ -212,3 +212,14 @@ def test_packed_only_where_it_is_the_same(kind: str) -> None:
         states = read_packed(model, packed.pack(tokens), packed, place_shift=shift)
     for row, length in enumerate(lengths.tolist()):
         torch.testing.assert_close(states[packed.row == row], padded[row, :length], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "qwen3", "mpnet"])
+def test_it_is_tried_where_only_the_device_knows_lengths(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a base of few bits is, which is on its GPU from the beginning: shapes are filled up there."""
+    from transformers import AutoConfig, AutoModel
+
+    shape, expected = KINDS[kind]
+    model = AutoModel.from_config(AutoConfig.for_model(kind, **COMMON | shape)).eval()
+    monkeypatch.setattr(module, "_is_host", lambda _: False)
+    assert place_shift(model) == expected
