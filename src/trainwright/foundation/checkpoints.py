@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
+from fnmatch import fnmatch
 from importlib.util import find_spec
 from io import StringIO
 from pathlib import Path
@@ -22,15 +22,12 @@ PROBE_SECONDS = 4.0
 """Longest wait for the hub's first answer; its own client would try for half a minute."""
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
-_FILES = ("*.json", "*.safetensors", "*.txt", "*.model")
+_FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
-
 
 _GGUF = ".gguf"
 _MAGIC = b"GGUF"
 _VERSION = 2
-_PIECES, _PIECE = 256, 1 << 16
-"""Pieces of a file of weights that its digest is of, and the bytes of each."""
 
 
 def language_checkpoint(name: str) -> Path:
@@ -134,30 +131,6 @@ def _converted(path: Path, name: str) -> Path:
     return folder
 
 
-def weights_digest(name: str) -> str:
-    """Return a digest of a checkpoint's weights: of the sizes of its files, and of pieces from all over them.
-
-    To read all of a large model would take as long as to load it.
-
-    Args:
-        name: as for `language_checkpoint`.
-    """
-    path = Path(name).expanduser()
-    place = path if path.exists() else language_checkpoint(name)
-    files = [place]
-    if place.is_dir():
-        files = sorted(place.glob("*.safetensors")) or sorted(place.glob(f"*{_GGUF}"))
-    found = hashlib.sha256()
-    for file in files:
-        size = file.stat().st_size
-        found.update(f"{size}\n".encode())
-        with file.open("rb") as stream:
-            for start in range(0, size, max(size // _PIECES, _PIECE)):
-                stream.seek(start)
-                found.update(stream.read(_PIECE))
-    return found.hexdigest()
-
-
 def _is_precise(path: Path) -> bool:
     """Return whether matrices of a GGUF file have more digits, or larger numbers, than float16 holds."""
     from gguf import GGMLQuantizationType, GGUFReader
@@ -232,6 +205,12 @@ def checkpoint_folder(name: str) -> Path:
         RecipeError: there is no such folder or name, or the hub cannot be reached.
     """
     folder = Path(name).expanduser()
+    if folder.is_file():
+        raise RecipeError(
+            "a checkpoint is a folder or a GGUF file, and this is another file",
+            where=name,
+            fix=f"name the folder that it lies in, {folder.parent}, with its config.json",
+        )
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             raise RecipeError(
@@ -258,8 +237,13 @@ def checkpoint_folder(name: str) -> Path:
     return _download(name)
 
 
-def has_safetensors(folder: Path, name: str) -> None:
+def has_safetensors(folder: Path, name: str, *, auto: str = "AutoModel") -> None:
     """Check that a checkpoint's weights are safetensors: a pickle can run whatever it was made to.
+
+    Args:
+        folder: the checkpoint's.
+        name: of the checkpoint, as the user gave it.
+        auto: class of transformers that loads it whole, with its head.
 
     Raises:
         RecipeError: it has only pickled weights, or none.
@@ -272,18 +256,35 @@ def has_safetensors(folder: Path, name: str) -> None:
                 fix="download it again",
             )
         return
-    pickles = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
-    what = (
-        f"its weights are pickled ({pickles[0]}), which can run code when opened"
-        if pickles
-        else "it has no weights"
-    )
+    pickles = _pickles(folder, name)
+    if not pickles:
+        raise RecipeError(
+            "this checkpoint cannot be used: it has no weights",
+            where=name,
+            fix=f"download it again, or choose one with a {_WEIGHTS}",
+        )
     raise RecipeError(
-        f"this checkpoint cannot be used: {what}",
+        "this checkpoint cannot be used: "
+        f"its weights are pickled ({pickles[0]}), which can run code when opened",
         where=name,
         fix="convert it once where you trust it, with transformers: "
-        "AutoModel.from_pretrained(FOLDER).save_pretrained(NEW_FOLDER), and name the new folder",
+        f'{auto}.from_pretrained("{name}").save_pretrained("NEW_FOLDER"), then the same with AutoTokenizer, '
+        "and name NEW_FOLDER",
     )
+
+
+def _pickles(folder: Path, name: str) -> list[str]:
+    """Return the names of a checkpoint's pickled weights; of one on the hub they were not downloaded."""
+    found = sorted(file.name for pattern in _PICKLES for file in folder.glob(pattern))
+    if found or Path(name).expanduser().exists():
+        return found
+    from huggingface_hub import model_info
+
+    try:
+        listed = [file.rfilename for file in model_info(name, timeout=PROBE_SECONDS).siblings or ()]
+    except Exception:  # whatever the hub's HTTP client raises: without a list less is said
+        return []
+    return sorted(file for file in listed if any(fnmatch(file, pattern) for pattern in _PICKLES))
 
 
 def _weights(folder: Path) -> bool:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from trainwright.models.layers.dropout import Dropout
-from trainwright.models.layers.packing import Packing, attend, packing
+from trainwright.models.layers.packing import Packing, attend, by_length, packing
 
 _PADDED, _PACKED = "sdpa", "trainwright_packed"
 _UNKNOWN = ("sliding_window", "softcap", "position_bias", "s_aux")
@@ -69,15 +69,17 @@ def place_shift(model: Any) -> int | None:
     if _attention_of(model) != _PADDED:  # the library's own name for attention that can be exchanged
         return None
     training = model.training
-    lengths = torch.tensor(_PROBE_LENGTHS)
-    tokens = torch.arange(10, 20).view(2, 5) % model.config.vocab_size
+    device = next(model.parameters()).device  # a base of few bits is on its GPU already
+    lengths = torch.tensor(_PROBE_LENGTHS, device=device)
+    tokens = torch.arange(10, 20, device=device).view(2, 5) % model.config.vocab_size
     model.eval()
     try:
-        mask = torch.arange(5) < lengths.unsqueeze(1)
+        mask = torch.arange(5, device=device) < lengths.unsqueeze(1)
         expected = read_padded(model, tokens, mask)[mask]
-        packed = packing(lengths)
+        packed = by_length(packing(lengths, total=sum(_PROBE_LENGTHS), longest=max(_PROBE_LENGTHS)))
         for shift in {0: None, (getattr(model.config, "pad_token_id", None) or 0) + 1: None}:
             states = read_packed(model, packed.pack(tokens), packed, place_shift=shift)
+            states = states[: len(expected)]  # what fills a GPU's shapes up stands behind them
             if torch.allclose(states, expected, rtol=_SAME, atol=_SAME * float(expected.abs().max())):
                 return shift
     except (TypeError, ValueError, RuntimeError, IndexError, KeyError, AttributeError):

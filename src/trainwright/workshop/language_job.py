@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import math
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,7 +18,8 @@ from trainwright.foundation.devices import autocast, choose_device
 from trainwright.foundation.errors import DataError, RecipeError
 from trainwright.foundation.random import stream_seed
 from trainwright.foundation.ranks import ALONE, Ranks
-from trainwright.recipe.recipe import LanguageSettings, Recipe
+from trainwright.foundation.weights_digest import same_weights
+from trainwright.recipe.recipe import Recipe
 from trainwright.workshop.choices import Choices
 from trainwright.workshop.job import Events, Job, choose_engine
 from trainwright.workshop.language_choices import (
@@ -95,21 +98,39 @@ class LanguageJob(Job):
         return nullcontext(torch.get_num_threads())
 
     def describe(self) -> dict[str, Any]:
-        """Return what `data.json` holds."""
-        return describe_language(self.data)
+        """Return what `data.json` holds: beside the data's, the digest of the checkpoint's weights."""
+        base = getattr(self.network, "base", None)
+        return describe_language(self.data) | ({} if base is None else {"base": base})
 
     def write_start(self, place: Path, *, in_memory: bool, base: Path | None) -> None:
-        """Write what is known before training."""
+        """Write what is known before training.
+
+        Raises:
+            RecipeError: the run goes on, and the checkpoint is not the one that it began from.
+        """
+        document = self.describe()
+        self._check_base(place, document)
         write_start(
             place,
             self.recipe,
             table=self.data.table,
-            document=self.describe(),
+            document=document,
             quarantined=self.data.quarantined,
             indices=self.data.indices,
             in_memory=in_memory,
             base=base,
         )
+
+    def _check_base(self, place: Path, document: Mapping[str, Any]) -> None:
+        if not (place / "data.json").is_file():
+            return
+        kept = json.loads((place / "data.json").read_text(encoding="utf-8")).get("base")
+        if kept is not None and not same_weights(kept, document.get("base", "")):
+            raise RecipeError(
+                "this is not the checkpoint that the run began from: its weights are others",
+                where=self.recipe.model.checkpoint,
+                fix="put the one there that it began from, or train anew",
+            )
 
     def facts(self) -> dict[str, Any]:
         """Return what is said of the model before training: parameters, operations, memory."""
@@ -250,21 +271,23 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     """Prepare the data of a recipe and return the job of its language model."""
     from trainwright.tasks.language import LANGUAGE_TASKS
 
-    asked_task = recipe.task
-    assert asked_task is not None
     device = choose_device(recipe.training.device)
     batch_tokens = batch_tokens_of(recipe, device)
-    data = _prepare(recipe, frame, base)
-    recipe, depth = _sized(recipe, data, batch_tokens, device, ranks)
-    network = _seeded(recipe, data)
-    language = _language(recipe, data, network)
-    assert language.context is not None
+    depth: int | None = None
+    if family_of(recipe) == "pretrained":
+        network, data = _on_checkpoint(recipe, frame, base)
+    else:
+        data = prepare_language(recipe, frame, base=base)
+        recipe, depth = _sized(recipe, data, batch_tokens, device, ranks)
+        network = _seeded(recipe, data.tokenizer)
+    language = data.recipe.language.model_copy(update=_reads(recipe, network))
+    assert recipe.task is not None and language.context is not None
     sharding, why = _place(network, recipe, device, ranks)
     training = recipe.training.model_copy(update={"batch_tokens": batch_tokens, "sharding": sharding})
     resolved = data.recipe.model_copy(
         update={"model": recipe.model, "language": language, "training": training}
     )
-    objective = objective_of(asked_task, encodes=network.encodes)
+    objective = objective_of(recipe.task, encodes=network.encodes)
     task = LANGUAGE_TASKS[objective](data.tokens, reading_of(resolved, data.tokenizer))
     if depth is not None:
         data.notes.append(f"The model has {depth} layers: what the budget and the training texts can teach.")
@@ -298,7 +321,7 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
         network,
         task,
         choices,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=sum(numbers_of(parameter) for parameter in network.parameters()),
     )
     tokens_a_step = tokens / len(plan) * training.accumulation
     job.cost = cost_of(network, tokens_a_step=tokens_a_step, context=language.context)
@@ -316,16 +339,22 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     return job
 
 
-def _prepare(recipe: Recipe, frame: Any, base: Path | None) -> LanguageData:
-    """Return the data, cut by the checkpoint's tokenizer where there is one."""
-    if family_of(recipe) != "pretrained":
-        return prepare_language(recipe, frame, base=base)
+def _on_checkpoint(recipe: Recipe, frame: Any, base: Path | None) -> tuple[LanguageModel, LanguageData]:
+    """Return a checkpoint's network, and the data cut by its tokenizer.
+
+    The weights come first: what is wrong with them is said in seconds, and texts may be cut for hours.
+    """
     from trainwright.features.language.checkpoint import load_language_tokenizer
 
     assert recipe.model.checkpoint is not None
-    encodes = kind_of(recipe) == "sequence-to-sequence"
     tokenizer = load_language_tokenizer(recipe.model.checkpoint)
-    return prepare_language(recipe, frame, base=base, checkpoint=tokenizer, encodes=encodes)
+    network = _seeded(recipe, tokenizer)
+    _reads(recipe, network)
+    _mask_token(recipe, tokenizer)
+    data = prepare_language(
+        recipe, frame, base=base, checkpoint=tokenizer, encodes=kind_of(recipe) == "sequence-to-sequence"
+    )
+    return network, data
 
 
 def _sized(
@@ -333,7 +362,7 @@ def _sized(
 ) -> tuple[Recipe, int | None]:
     """Return the recipe with a depth for a new model whose size it leaves open, and that depth."""
     model = recipe.model
-    if family_of(recipe) == "pretrained" or model.size is not None or {"depth", "width"} & {*model.options}:
+    if model.size is not None or {"depth", "width"} & {*model.options}:
         return recipe, None
     found = depth_for(
         recipe,
@@ -348,18 +377,18 @@ def _sized(
     return recipe.model_copy(update={"model": sized}), depth
 
 
-def _seeded(recipe: Recipe, data: LanguageData) -> LanguageModel:
-    """Return the network before its first step, with a place for every token of the data."""
+def _seeded(recipe: Recipe, tokenizer: LanguageTokenizer) -> LanguageModel:
+    """Return the network before its first step, with a place for every token that there is."""
     import torch
 
     torch.manual_seed(stream_seed(recipe.seed, "model"))
-    network = _fresh(recipe, data.tokenizer.vocabulary)
-    _check_vocabulary(recipe, data, network)
+    network = _fresh(recipe, tokenizer.vocabulary)
+    _check_vocabulary(recipe, tokenizer, network)
     return network
 
 
-def _language(recipe: Recipe, data: LanguageData, network: LanguageModel) -> LanguageSettings:
-    """Return the settings of texts with context and treatment of long ones decided."""
+def _reads(recipe: Recipe, network: LanguageModel) -> dict[str, Any]:
+    """Return what the settings of texts leave open: the context, and what becomes of longer ones."""
     context, long = context_of(recipe, network), recipe.language.long
     if network.context is not None and context > network.context:
         raise RecipeError(
@@ -375,7 +404,7 @@ def _language(recipe: Recipe, data: LanguageData, network: LanguageModel) -> Lan
             where="language.long",
             fix="set it to truncate, or leave it out",
         )
-    return data.recipe.language.model_copy(update={"context": context, "long": long})
+    return {"context": context, "long": long}
 
 
 def _place(
@@ -406,19 +435,12 @@ def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:
 
     language, masked = recipe.language, recipe.task == "masked-lm"
     assert language.context is not None and language.long != "auto"
-    mask_token = tokenizer.id_of("mask_token")
-    if masked and mask_token is None:
-        raise RecipeError(
-            "this tokenizer has no token that hides others",
-            where=recipe.model.checkpoint or "language.tokenizer",
-            fix="choose one with a mask_token in its tokenizer_config.json, or leave language.tokenizer out",
-        )
     return Reading(
         context=language.context,
         long=language.long,
         seed=recipe.seed,
         vocabulary=tokenizer.vocabulary,
-        mask_token=mask_token,
+        mask_token=_mask_token(recipe, tokenizer),
         mask=language.mask,
         word_ends=tokenizer.word_ends if masked else None,
         special=tokenizer.special_ids,
@@ -426,17 +448,31 @@ def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:
     )
 
 
+def _mask_token(recipe: Recipe, tokenizer: LanguageTokenizer) -> int | None:
+    """Return the id that hides others, which only a masked model needs."""
+    found = tokenizer.id_of("mask_token")
+    if found is None and recipe.task == "masked-lm":
+        raise RecipeError(
+            "this tokenizer has no token that hides others",
+            where=recipe.model.checkpoint or "language.tokenizer",
+            fix="choose one with a mask_token in its tokenizer_config.json, or leave language.tokenizer out",
+        )
+    return found
+
+
 def _fresh(recipe: Recipe, vocabulary: int) -> LanguageModel:
     return load_pretrained(recipe) if family_of(recipe) == "pretrained" else build_network(recipe, vocabulary)
 
 
-def _check_vocabulary(recipe: Recipe, data: LanguageData, network: LanguageModel) -> None:
-    largest = int(np.max(data.tokens.ids, initial=0))
-    if largest >= network.vocabulary:
+def _check_vocabulary(recipe: Recipe, tokenizer: LanguageTokenizer, network: LanguageModel) -> None:
+    """Refuse tokens that the model has no place for, even if no text of the data has them: others will."""
+    if tokenizer.vocabulary > network.vocabulary:
         raise RecipeError(
-            f"the tokenizer gives ids up to {largest}, and the model knows {network.vocabulary} tokens",
+            f"the tokenizer gives ids up to {tokenizer.vocabulary - 1}, and the model knows "
+            f"{network.vocabulary} tokens",
             where=recipe.model.checkpoint or "language.tokenizer",
-            fix="use the tokenizer that belongs to the checkpoint",
+            fix="use the tokenizer that belongs to the checkpoint, or give the model more with transformers' "
+            "resize_token_embeddings",
         )
 
 
@@ -467,6 +503,12 @@ def _precision(device: Any) -> tuple[Literal["float32", "bfloat16"], str]:
     return "float32", ""
 
 
+def numbers_of(parameter: torch.Tensor) -> int:
+    """Return how many numbers a parameter is: bitsandbytes packs two of 4 bits into a byte."""
+    packed = getattr(parameter, "quant_state", None)
+    return parameter.numel() if packed is None else math.prod(packed.shape)
+
+
 def cost_of(network: LanguageModel, *, tokens_a_step: float, context: int) -> dict[str, Any]:
     """Return what a step costs: parameters, operations by 6N + 12·L·d·T, and bytes.
 
@@ -475,9 +517,8 @@ def cost_of(network: LanguageModel, *, tokens_a_step: float, context: int) -> di
         tokens_a_step: of an update.
         context: tokens of a row.
     """
-    learned = [p for p in network.parameters() if p.requires_grad]
-    total = sum(p.numel() for p in network.parameters())
-    num_learned = sum(p.numel() for p in learned)
+    total = sum(numbers_of(p) for p in network.parameters())
+    num_learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
     layers, width = network.shape
     # Kaplan et al. 2020: twice forward and four times back for each weight; attention beside it.
     # Of an encoder and a decoder a token goes through one.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -141,11 +142,10 @@ def objective_of(task: str, *, encodes: bool) -> str:
     return "encoder-decoder" if encodes else task
 
 
-def load_pretrained(recipe: Recipe) -> LanguageModel:
+def load_pretrained(recipe: Recipe) -> Pretrained:
     """Return the checkpoint's model, and on it the sliver that the recipe asks for."""
-    from trainwright.foundation.checkpoints import weights_digest
+    from trainwright.foundation.weights_digest import weights_digest
     from trainwright.models.language.checkpoint import load_checkpoint, trained_context
-    from trainwright.models.language.slivers import Sliver
 
     name = recipe.model.checkpoint
     assert name is not None
@@ -155,8 +155,7 @@ def load_pretrained(recipe: Recipe) -> LanguageModel:
     tuning = None if recipe.tuning.method == "full" else recipe.tuning
     network = _behind_ours(model, kind, tuning=tuning)
     network.trained_context = trained_context(name, model)
-    if isinstance(network, Sliver):
-        network.base = weights_digest(name)
+    network.base = weights_digest(name)
     return network
 
 
@@ -197,21 +196,20 @@ def _held(recipe: Recipe) -> tuple[torch.dtype, dict[str, Any]]:
         raise RecipeError(
             f"a base of {base} needs an NVIDIA GPU", where="tuning.base", fix="set it to float32 or bfloat16"
         )
-    try:
-        from transformers import BitsAndBytesConfig
-
-        config = BitsAndBytesConfig(
-            load_in_8bit=base == "8bit",
-            load_in_4bit=base == "4bit",
-            bnb_4bit_quant_type="nf4",
-            bnb_4bit_compute_dtype=torch.bfloat16,
-        )
-    except ImportError as error:
+    if find_spec("bitsandbytes") is None:
         raise RecipeError(
             f"a base of {base} needs the package bitsandbytes",
             where="tuning.base",
             fix="pip install 'trainwright[quantized]'",
-        ) from error
+        )
+    from transformers import BitsAndBytesConfig
+
+    config = BitsAndBytesConfig(
+        load_in_8bit=base == "8bit",
+        load_in_4bit=base == "4bit",
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_compute_dtype=torch.bfloat16,
+    )
     return torch.bfloat16, {"quantization_config": config}
 
 
@@ -344,7 +342,7 @@ def _on_base(recipe: Recipe, about: Mapping[str, Any], folder: Path) -> Language
     Raises:
         ModelFolderError: the base cannot be loaded, or is another.
     """
-    from trainwright.models.language.slivers import Sliver
+    from trainwright.foundation.weights_digest import same_weights
 
     name = recipe.model.checkpoint
     try:
@@ -355,8 +353,8 @@ def _on_base(recipe: Recipe, about: Mapping[str, Any], folder: Path) -> Language
             where=str(folder),
             fix="load it where that base is, and a GPU if tuning.base needs one",
         ) from error
-    assert isinstance(network, Sliver)
-    if about.get("base") not in {None, network.base}:
+    assert network.base is not None
+    if not same_weights(about.get("base") or network.base, network.base):
         raise ModelFolderError(
             f"{name} is not the base that this model was trained on: its weights are others",
             where=str(folder),

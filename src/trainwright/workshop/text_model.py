@@ -23,6 +23,7 @@ from trainwright.foundation.errors import ModelFolderError, UserError
 from trainwright.foundation.paths import write_atomic, write_json
 from trainwright.models.language.generation import Sampling, generate, most_read
 from trainwright.recipe.recipe import Recipe
+from trainwright.workshop.adapters import Adapter, adapters_of, put_adapter, switch_adapter
 from trainwright.workshop.likelihoods import Row, score
 
 if TYPE_CHECKING:
@@ -90,6 +91,7 @@ class TextModel:
         self.tokenizer = tokenizer
         self.network = network.eval()
         self.path = path
+        self._adapters: dict[str, Adapter] = {}
 
     @classmethod
     def load(cls, folder: str | Path, *, device: str = "auto") -> TextModel:
@@ -123,6 +125,45 @@ class TextModel:
         """Write the tokenizer, with a chat template where the model chats: others read by it that it does."""
         template = self.tokenizer.template.source if self.chats else None
         self.tokenizer.with_template(template).save(folder)
+
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the adapters on its base; the one that it came with is "default"."""
+        return adapters_of(self.network)
+
+    def load_adapter(self, model: str | Path, name: str) -> None:
+        """Put the adapter of another model on the same base, and use it.
+
+        The model then answers as the other does, by its tokenizer, chat template and recipe; it is that one
+        that is saved and exported.
+
+        Args:
+            model: the folder of a model, or of a run.
+            name: what the adapter is called from now on.
+
+        Raises:
+            UserError: this model or the other is no adapter, their bases differ, or the name is taken.
+        """
+        found = put_adapter(self.network, model, name)
+        if not self._adapters:
+            (own, _) = self.adapters
+            self._adapters[own] = Adapter(self.recipe, self.tokenizer)
+        self._adapters[name] = found
+        self._become(found)
+
+    def use_adapter(self, name: str) -> None:
+        """Use one of `adapters`.
+
+        Raises:
+            UserError: there is none of that name.
+        """
+        switch_adapter(self.network, name)
+        if name in self._adapters:
+            self._become(self._adapters[name])
+
+    def _become(self, adapter: Adapter) -> None:
+        self.recipe, self.tokenizer = adapter.recipe, adapter.tokenizer
+        self.__dict__.pop("_frames", None)  # they were those of the other tokenizer
 
     @property
     def device(self) -> torch.device:

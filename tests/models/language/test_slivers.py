@@ -142,17 +142,43 @@ def test_peft_reads_it(method: str, tmp_path: Path) -> None:
     torch.testing.assert_close(logits(network)[7:], found, atol=1e-5, rtol=1e-5)
 
 
-def test_several_on_one_base(tmp_path: Path) -> None:
-    first, second = sliver("lora"), sliver("lora")
+@pytest.mark.parametrize("method", ["lora", "dora", "ia3"])
+def test_several_on_one_base(method: str, tmp_path: Path) -> None:
+    first, second = sliver(method), sliver(method)
     learn(second)
-    second.save_adapter(tmp_path)
+    second.save_adapter(tmp_path / "second")
     before, wanted = logits(first), logits(second)
-    first.load_adapter(tmp_path, "second")
+    first.load_adapter(tmp_path / "second", "b", second.settings)
     torch.testing.assert_close(logits(first), wanted)
+    assert (first.adapters, first.adapter) == (("default", "b"), "b")
+    # What is saved is the one in use, by the names that a model of it alone has.
+    other = sliver(method)
+    other.load_state_dict(first.state_dict())
+    torch.testing.assert_close(logits(other), wanted)
+    first.save_adapter(tmp_path / "saved")
+    names = [{file.name for file in (tmp_path / place).iterdir()} for place in ("second", "saved")]
+    assert names[0] == names[1]
+    assert (tmp_path / "saved" / WEIGHTS).read_bytes() == (tmp_path / "second" / WEIGHTS).read_bytes()
     first.use_adapter("default")
     torch.testing.assert_close(logits(first), before)
-    with pytest.raises(ModelFolderError, match="does not fit"):
-        first.load_adapter(tmp_path / "nowhere", "third")
+    first.load_state_dict(second.state_dict())
+    torch.testing.assert_close(logits(first), wanted)
+
+
+WEIGHTS = "adapter_model.safetensors"
+
+
+def test_an_adapter_that_does_not_fit_leaves_the_model_as_it_was(tmp_path: Path) -> None:
+    first = sliver("lora")
+    before = logits(first)
+    sliver("lora", "gpt2").save_adapter(tmp_path / "gpt2")
+    for place in (tmp_path / "gpt2", tmp_path / "nowhere"):
+        with pytest.raises(ModelFolderError, match="does not fit"):
+            first.load_adapter(place, "b", first.settings)
+    with pytest.raises(ModelFolderError, match="an adapter of ia3 does not go beside one of lora"):
+        first.load_adapter(tmp_path, "b", TuningSettings(method="ia3"))
+    assert (first.adapters, first.adapter) == (("default",), "default")
+    torch.testing.assert_close(logits(first), before)
 
 
 @pytest.mark.parametrize("method", METHODS)

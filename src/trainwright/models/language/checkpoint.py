@@ -36,7 +36,7 @@ def load_checkpoint(name: str, kind: Kind, *, dtype: torch.dtype = torch.float32
         RecipeError: it cannot be had, is not safe to open, has another kind of head, or lacks weights.
     """
     folder = language_checkpoint(name)
-    has_safetensors(folder, name)
+    has_safetensors(folder, name, auto=_AUTO[kind])
     with quiet():
         import transformers
 

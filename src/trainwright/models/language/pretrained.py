@@ -32,10 +32,12 @@ class Pretrained(LanguageModel):
         causal: whether tokens see earlier ones alone.
 
     Attributes:
+        base: digest of the checkpoint's weights; None for one that is nobody's checkpoint.
         packs_rows: whether rows are read end to end.
     """
 
     Options = LanguageOptions
+    base: str | None = None
 
     def __init__(self, model: Any, *, causal: bool) -> None:
         super().__init__()

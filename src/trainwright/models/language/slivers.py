@@ -7,8 +7,9 @@ adapters (Houlsby et al. 2019) are ours. All but virtual tokens change nothing b
 
 from __future__ import annotations
 
+import re
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from trainwright.foundation.errors import ModelFolderError, RecipeError
 from trainwright.models.language.base import Cache
 from trainwright.models.language.encoder_decoder import Encoded, EncoderDecoder
 from trainwright.models.language.pretrained import Pretrained, TransformersCache, same, side_by_side
+from trainwright.models.language.sliver_layers import adapter_targets, ia3_targets, targets, width_of
 from trainwright.models.layers.packing import Packing
 from trainwright.models.packed_transformers import use_padded
 from trainwright.recipe.recipe import TuningSettings
@@ -27,12 +29,10 @@ from trainwright.recipe.recipe import TuningSettings
 VIRTUAL = frozenset({"prompt", "prefix"})
 """Methods that put virtual tokens before a text, for which rows are read padded."""
 
-_ATTENTION = ("attn", "attention")
-_PERCEPTRON = ("mlp", "ffn", "feed_forward", "intermediate", "dense_relu_dense")
-_KEYS_AND_VALUES = ("k_proj", "v_proj", "key", "value", "c_attn", "query_key_value", "qkv_proj", "k", "v")
-_PERCEPTRON_OUT = ("down_proj", "c_proj", "wo", "fc2", "fc_out", "dense_4h_to_h", "output.dense", "w2")
-_ATTENTION_OUT = ("o_proj", "out_proj", "c_proj", "output.dense", "Attention.o")
+_LOW_RANK = frozenset({"lora", "dora", "rslora"})
 _ADAPTER = "adapter"
+_FIRST = "default"
+"""What peft calls the adapter that a model is made with."""
 
 
 class Sliver(Pretrained):
@@ -46,14 +46,13 @@ class Sliver(Pretrained):
         settings: which sliver.
 
     Attributes:
-        base: digest of the base's weights; None for one that is nobody's checkpoint.
+        settings: of the adapter in use.
     """
-
-    base: str | None = None
 
     def __init__(self, model: Any, *, causal: bool, settings: TuningSettings) -> None:
         super().__init__(model, causal=causal)
         self.settings = settings
+        self._tuned = {_FIRST: settings}
         for parameter in self.model.parameters():
             parameter.requires_grad_(False)
         self._peft: list[Any] = []  # a list, so that the base is no part of it twice
@@ -82,17 +81,21 @@ class Sliver(Pretrained):
         """Return the tensors of the sliver."""
         kept = set(self.learned())
         state = super().state_dict(*args, **kwargs)
-        return {name: tensor for name, tensor in state.items() if name in kept}
+        # A folder holds one adapter: whichever is in use stands there as the first does.
+        return {
+            _named_for(name, self.adapter, _FIRST): tensor for name, tensor in state.items() if name in kept
+        }
 
     def load_state_dict(
         self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
     ) -> Any:
         """Take back what `state_dict` gave."""
         kept = set(self.learned())
-        if strict and set(state_dict) != kept:
-            odd = sorted(set(state_dict) ^ kept)[0]
-            raise RuntimeError(f"{odd} is {'too many' if odd in state_dict else 'missing'}")
-        return super().load_state_dict(state_dict, strict=False, assign=assign)
+        given = {_named_for(name, _FIRST, self.adapter): tensor for name, tensor in state_dict.items()}
+        if strict and set(given) != kept:
+            odd = sorted(set(given) ^ kept)[0]
+            raise RuntimeError(f"{odd} is {'too many' if odd in given else 'missing'}")
+        return super().load_state_dict(given, strict=False, assign=assign)
 
     def forward(self, tokens: Tensor, packed: Packing) -> Tensor:
         """Return the states of rows end to end (see `states`)."""
@@ -148,38 +151,68 @@ class Sliver(Pretrained):
         virtual = inside.new_ones(len(inside), self.settings.tokens)
         return {"attention_mask": torch.cat([virtual, inside], dim=1).long()}
 
-    def save_adapter(self, folder: Path) -> None:
-        """Write the sliver as peft reads it; of bottleneck adapters nothing, which it does not know."""
-        if self.peft is not None:
-            with _silent():
-                self.peft.save_pretrained(str(folder), save_embedding_layers=False)
-            (folder / "README.md").unlink(missing_ok=True)
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """Names of the adapters on the base; the one that it was made with is "default"."""
+        return tuple(self._tuned)
 
-    def load_adapter(self, folder: Path, name: str) -> None:
-        """Put a further adapter of the same kind on the base, and use it.
+    @property
+    def adapter(self) -> str:
+        """Name of the adapter in use."""
+        return _FIRST if self.peft is None else str(self.peft.active_adapter)
+
+    def save_adapter(self, folder: Path) -> None:
+        """Write the adapter in use as peft reads it; nothing of bottlenecks, which it does not know."""
+        if self.peft is None:
+            return
+        with _silent():
+            self.peft.save_pretrained(
+                str(folder), save_embedding_layers=False, selected_adapters=[self.adapter]
+            )
+        (folder / "README.md").unlink(missing_ok=True)
+        if self.adapter != _FIRST:  # the library puts it into a folder of its name
+            for file in (folder / self.adapter).iterdir():
+                file.rename(folder / file.name)
+            (folder / self.adapter).rmdir()
+
+    def load_adapter(self, folder: Path, name: str, settings: TuningSettings) -> None:
+        """Put a further adapter on the base, and use it.
+
+        Args:
+            folder: where `save_adapter` wrote it.
+            name: for it, of letters, digits, "-" and "_"; new.
+            settings: of its training.
 
         Raises:
-            ModelFolderError: it does not fit the base.
+            ModelFolderError: it does not fit the base, or its method allows one adapter alone.
         """
-        if self.peft is None:
+        kind = _kind(settings.method)
+        if kind is None or kind != _kind(self.settings.method):
             raise ModelFolderError(
-                "bottleneck adapters cannot be exchanged", where=str(folder), fix="load each model by itself"
+                f"an adapter of {settings.method} does not go beside one of {self.settings.method}",
+                where=str(folder),
+                fix="load each model by itself: LoRA and its kin share a base, and so does (IA)³ with itself",
             )
+        device = str(next(self.parameters()).device)
         try:
             with _silent():
-                self.peft.load_adapter(str(folder), adapter_name=name)
+                self.peft.load_adapter(str(folder), adapter_name=name, torch_device=device)
         except (ValueError, OSError, RuntimeError, KeyError) as error:
+            if name in self.peft.peft_config:  # made, and not filled
+                self.peft.delete_adapter(name)
             raise ModelFolderError(
                 f"this adapter does not fit the model ({str(error).splitlines()[0]})",
                 where=str(folder),
                 fix="load it on the base that it was trained on",
             ) from error
+        self._tuned[name] = settings
         self.use_adapter(name)
 
     def use_adapter(self, name: str) -> None:
-        """Use one of the adapters that are loaded."""
+        """Use one of `adapters`."""
         assert self.peft is not None
         self.peft.set_adapter(name)
+        self.settings = self._tuned[name]
 
     def merged(self) -> Any:
         """Return the base with the sliver worked into its weights: a model like any other. Spoils this one.
@@ -264,6 +297,20 @@ class EncoderDecoderSliver(Sliver, EncoderDecoder):
         return EncoderDecoder.step(self, tokens, cache)
 
 
+def _kind(method: str) -> str | None:
+    """Return what adapters that share a base have in common; None of a method that allows one alone."""
+    if method in _LOW_RANK:
+        return "lora"
+    return method if method == "ia3" else None
+
+
+def _named_for(name: str, adapter: str, other: str) -> str:
+    """Return a tensor's name with another adapter's name in it."""
+    if adapter == other:
+        return name
+    return re.sub(rf"(\b(?:lora_\w+|ia3_l)\.){re.escape(adapter)}(?=\.|$)", rf"\g<1>{other}", name)
+
+
 def _room(context: int | None, virtual: int) -> int | None:
     """Return how many tokens can be read behind virtual ones, which take places too.
 
@@ -287,18 +334,18 @@ def _peft_model(model: Any, settings: TuningSettings, *, causal: bool, encodes: 
         task = peft.TaskType.SEQ_2_SEQ_LM
     method = settings.method
     config: Any
-    if method in {"lora", "dora", "rslora"}:
+    if method in _LOW_RANK:
         config = peft.LoraConfig(
             task_type=task,
             r=settings.rank,
             lora_alpha=settings.alpha if settings.alpha is not None else 2 * settings.rank,
             lora_dropout=settings.dropout,
-            target_modules=_targets(model, settings),
+            target_modules=targets(model, settings),
             use_dora=method == "dora",
             use_rslora=method == "rslora",
         )
     elif method == "ia3":
-        keys, out = _ia3_targets(model, settings)
+        keys, out = ia3_targets(model, settings)
         config = peft.IA3Config(task_type=task, target_modules=keys + out, feedforward_modules=out)
     elif method == "prompt":
         # Of two parts the library would make tokens for both, and use those of the encoder.
@@ -329,76 +376,6 @@ def _silent() -> Iterator[None]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
-
-
-def _linear_names(model: Any) -> list[str]:
-    """Return the paths of linear layers within the model, without the output layer."""
-    from transformers.pytorch_utils import Conv1D
-
-    head = model.get_output_embeddings()
-    return [
-        name
-        for name, part in model.named_modules()
-        if isinstance(part, nn.Linear | Conv1D) and part is not head
-    ]
-
-
-def _targets(model: Any, settings: TuningSettings) -> list[str]:
-    """Return the paths of the layers that get a sliver.
-
-    Raises:
-        RecipeError: there is none.
-    """
-    names, asked = _linear_names(model), settings.targets
-    if asked in {"auto", "all"}:
-        found = names
-    elif asked == "attention":
-        found = [name for name in names if _is_in(name, _ATTENTION)]
-    elif asked == "mlp":
-        inside = [name for name in names if _is_in(name, _PERCEPTRON)]
-        found = inside or [name for name in names if not _is_in(name, _ATTENTION)]
-    else:
-        wanted = [asked] if isinstance(asked, str) else list(asked)
-        found = []
-        for word in wanted:
-            matches = [name for name in names if name == word or name.endswith(f".{word}")]
-            if not matches:
-                last = sorted({name.rpartition(".")[2] for name in names})
-                raise RecipeError(
-                    f"no layer of the model is called '{word}'",
-                    where="tuning.targets",
-                    fix=f"set it to attention, mlp, all, or some of: {', '.join(last[:12])}",
-                )
-            found += matches
-    if not found:
-        raise RecipeError(
-            f"the model has no layer that tuning.targets: {asked} means",
-            where="tuning.targets",
-            fix="set it to all",
-        )
-    return list(dict.fromkeys(found))
-
-
-def _is_in(name: str, parts: Sequence[str]) -> bool:
-    return any(part in name.lower() for part in parts)
-
-
-def _ia3_targets(model: Any, settings: TuningSettings) -> tuple[list[str], list[str]]:
-    """Return the layers whose outputs, and those whose inputs, are scaled."""
-    if settings.targets not in {"auto", "all"}:
-        names = _targets(model, settings)
-        out = [name for name in names if name.endswith(_PERCEPTRON_OUT) and not _is_in(name, _ATTENTION)]
-        return [name for name in names if name not in out], out
-    names = _linear_names(model)
-    keys = [name for name in names if name.rpartition(".")[2] in _KEYS_AND_VALUES]
-    out = [name for name in names if name.endswith(_PERCEPTRON_OUT) and not _is_in(name, _ATTENTION)]
-    if not keys or not out:
-        raise RecipeError(
-            "the keys and values of this model were not recognised for ia3",
-            where="tuning.targets",
-            fix="name its layers, or choose lora",
-        )
-    return keys, out
 
 
 class Bottleneck(nn.Module):
@@ -436,22 +413,8 @@ class Bottleneck(nn.Module):
 
 def _add_adapters(model: Any, settings: TuningSettings) -> None:
     """Put a bottleneck behind the last layer of each attention and each perceptron."""
-    names = _linear_names(model)
-    if settings.targets in {"auto", "all"}:
-        chosen = [name for name in names if name.endswith(_ATTENTION_OUT)]
-        chosen += [name for name in names if name.endswith(_PERCEPTRON_OUT)]
-        chosen = list(dict.fromkeys(chosen))
-    else:
-        chosen = _targets(model, settings)
-    if not chosen:
-        raise RecipeError(
-            "the last layers of attention and perceptron were not recognised",
-            where="tuning.targets",
-            fix="name them, or choose lora",
-        )
-    for name in chosen:
+    for name in adapter_targets(model, settings):
         parent, _, last = name.rpartition(".")
-        layer: Any = model.get_submodule(name)
-        width = layer.out_features if isinstance(layer, nn.Linear) else layer.nf  # Conv1D of GPT-2
-        bottleneck = Bottleneck(layer, width, settings.rank).to(layer.weight.device)
+        layer = model.get_submodule(name)
+        bottleneck = Bottleneck(layer, width_of(layer), settings.rank).to(layer.weight.device)
         setattr(model.get_submodule(parent), last, bottleneck)

@@ -9,6 +9,7 @@ host; where numbers have 32 bits, which it does not take, rows are read as on a 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -18,6 +19,8 @@ _STEPS = 8
 """Numbers of tokens on a GPU between a power of two and the next: at most an eighth is filled up."""
 _LEAST_STEP = 128
 _WIDEST_HEAD = 256
+_SHARES_HEADS = torch.__version__ >= "2.12"
+"""Whether FlashAttention is told that heads share keys and values; torch 2.11 has no word for it."""
 
 
 @dataclass(frozen=True)
@@ -161,10 +164,16 @@ def attend(
     """
     shared = query.shape[1] != key.shape[1]
     if packed.groups is None:
-        from torch.nn.attention.varlen import varlen_attn
+        from torch.nn.attention.varlen import varlen_attn  # imports torch's compiler, which takes seconds
 
         half = torch.get_autocast_dtype("cuda")
         reach = -1 if window is None else window
+        said: dict[str, Any] = {}
+        if shared and _SHARES_HEADS:
+            said = {"enable_gqa": True}
+        elif shared:
+            times = query.shape[1] // key.shape[1]
+            key, value = (part.repeat_interleave(times, dim=1) for part in (key, value))
         mixed = varlen_attn(
             query.to(half),
             key.to(half),
@@ -175,7 +184,7 @@ def attend(
             packed.longest,
             scale=scale,
             window_size=(reach, 0 if causal else reach),
-            enable_gqa=shared,
+            **said,
         )
         assert isinstance(mixed, Tensor)
         return mixed
