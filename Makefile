@@ -35,7 +35,7 @@ check: $(READY)  ## Lint, format, types, layers, links
 	$(BIN)/lint-imports
 	$(BIN)/python docs/check_links.py
 
-bench: $(READY)  ## Run the benchmarks (hours; each file also runs alone)
+bench: $(READY)  ## Measure quality and start-up (half an hour or more; the other benchmarks run one by one)
 	$(BIN)/python -m benchmarks.quality
 	$(BIN)/python -m benchmarks.startup
 

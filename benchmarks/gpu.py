@@ -96,7 +96,7 @@ def rate(job: Any, *, warm_up: int, timed: int) -> Line:
     with compiled_network(job.network, job.recipe, _say_notes):
         trainer._begin()
         trainer.model.train()
-        rows = steps = 0
+        done = steps = 0
         losses: list[Any] = []
         began = time.perf_counter()
         for steps, (window, place) in enumerate(windows_of(trainer)):
@@ -105,13 +105,13 @@ def rate(job: Any, *, warm_up: int, timed: int) -> Line:
             if steps == warm_up + timed:
                 break
             if steps == warm_up:
-                warm, rows = seconds, 0
+                warm, done = seconds, 0
             losses.append(trainer._step(window, place).loss)
-            rows += sum(map(len, window))
+            done += sum(map(trainer.batches.size, window))
         trainer._guard.settle()
         trainer._feed.close()
     return {
-        "rows_per_second": rows / seconds,
+        f"{trainer.batches.unit}_per_second": done / seconds,
         "steps_per_second": timed / seconds,
         "warm_up_seconds": warm,
         "loss": float(torch.stack(losses[-10:]).mean()),
@@ -389,7 +389,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=list(CASES))
+    parser.add_argument("cases", nargs="*", choices=[*CASES, []], default=[], help="all without")
     parser.add_argument("--epochs", type=int, default=30, help="of cifar10")
     parser.add_argument("--tiny", action="store_true", help="small enough for a CPU")
     parser.add_argument("--out", type=Path)

@@ -2,14 +2,17 @@
 
     python -m benchmarks.language shakespeare [--seconds 300] [--out FILE]
     python -m benchmarks.language ngrams crosswoz_zh chinese_poetry [--seconds 300] [--out FILE]
+                                 [--depth 2] [--width 128] [--batch-tokens 2048]
 
 shakespeare: the same decoder (4 layers of 128, 4 heads, bytes as tokens, 128 of context) on the first 90 % of
 tinyshakespeare, judged on the last 10 %; equal seconds of training, set-up and judging left out. Ours is
 `trainwright.train` with the default optimiser, the peer a loop as tutorials write it: random windows, AdamW
-at 1e-3 with betas 0.9 and 0.99, cosine decay after a warm-up of 5 %, 12 windows a step.
+at 1e-3 with betas 0.9 and 0.99, cosine decay after a warm-up of 5 %, 12 windows a step. Both look
+at the first 16,384 tokens of what judges them while they train, the peer 20 times, ours 20 times at most, and
+are judged with the weights that were best there.
 
-ngrams: a model of the default shape beside what counting n-grams of the same tokens in the same texts tells;
-bits per character.
+ngrams: a model of the default shape, or of the depth, width and tokens a step that are given, beside what
+counting n-grams of the same tokens in the same texts tells; bits per character.
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ import numpy as np
 from benchmarks import pairs
 
 DEPTH, WIDTH, HEADS, CONTEXT, ROWS = 4, 128, 4, 128, 12
+EVALUATIONS = 20
 TEXT = pairs.DATA / "tinyshakespeare" / "input.txt"
 SETTINGS: dict[str, Any] = {
     "model.options": {"depth": DEPTH, "width": WIDTH, "heads": HEADS},
@@ -61,6 +65,35 @@ def ours(seconds: int) -> dict[str, Any]:
         }
 
 
+def judged(model: Any, tokens: Any) -> float:
+    """Return the mean loss of a model over windows that lie side by side."""
+    import torch
+    import torch.nn.functional as F
+
+    from trainwright.models.layers.packing import packing
+
+    model.eval()
+    total, last = 0.0, len(tokens) - 1
+    with torch.no_grad():
+        for start in range(0, last, ROWS * CONTEXT):
+            end = min(start + ROWS * CONTEXT, last)
+            # Windows of the whole context, and before them what is left over: packed rows lie shortest first.
+            whole, rest = divmod(end - start, CONTEXT)
+            lengths = torch.tensor([*[rest] * bool(rest), *[CONTEXT] * whole])
+            logits = model.logits(model.states(tokens[start:end], packing(lengths)))
+            total += float(F.cross_entropy(logits, tokens[start + 1 : end + 1], reduction="sum"))
+    model.train()
+    return total / last
+
+
+def _better(best: tuple[float, dict[str, Any]], model: Any, tokens: Any) -> tuple[float, dict[str, Any]]:
+    """Return the better of the best weights so far and those of now, with their loss."""
+    loss = judged(model, tokens)
+    if loss >= best[0]:
+        return best
+    return loss, {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
 def plain(seconds: int) -> dict[str, Any]:
     """Train the same model in a plain loop for so long; return validation bits per byte."""
     import torch
@@ -68,6 +101,7 @@ def plain(seconds: int) -> dict[str, Any]:
 
     from trainwright.models.language.base import LANGUAGE_MODELS
     from trainwright.models.layers.packing import packing
+    from trainwright.workshop.language_choices import VALIDATION_TOKENS
 
     torch.manual_seed(0)
     data = torch.from_numpy(np.frombuffer(TEXT.read_bytes(), dtype=np.uint8).astype(np.int64))
@@ -94,7 +128,9 @@ def plain(seconds: int) -> dict[str, Any]:
         loss_of(*batch(), packed).backward()
         taken = time.perf_counter() - began
     planned = max(int(seconds / taken), 1)
-    began, step = time.perf_counter(), 0
+    best: tuple[float, dict[str, torch.Tensor]] = math.inf, {}
+    looked = step = 0
+    began = time.perf_counter()
     while (spent := time.perf_counter() - began) < seconds:
         share = max(spent / seconds, step / planned)
         rate = (
@@ -107,17 +143,12 @@ def plain(seconds: int) -> dict[str, Any]:
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         step += 1
+        if (time.perf_counter() - began) * EVALUATIONS >= (looked + 1) * seconds:
+            looked += 1
+            best = _better(best, model, validation[: VALIDATION_TOKENS + 1])
     trained = time.perf_counter() - began
-    model.eval()
-    sums, count = 0.0, 0
-    with torch.no_grad():
-        for start in range(0, len(validation) - 1, CONTEXT):
-            rows, targets = validation[start : start + CONTEXT], validation[start + 1 : start + CONTEXT + 1]
-            rows = rows[: len(targets)]
-            whole = packing(torch.tensor([len(rows)]))
-            sums += float(loss_of(rows, targets, whole)) * len(rows)
-            count += len(rows)
-    loss = sums / count
+    model.load_state_dict(best[1])
+    loss = judged(model, validation)
     return {
         "bits_per_byte": loss / math.log(2),
         "loss": loss,
@@ -129,9 +160,16 @@ def plain(seconds: int) -> dict[str, Any]:
     }
 
 
-def beside_counting(name: str, seconds: int) -> dict[str, Any]:
-    """Train on a data set; return bits per character beside those of n-grams."""
+def beside_counting(name: str, seconds: int, settings: dict[str, Any]) -> dict[str, Any]:
+    """Train on a data set; return bits per character beside those of n-grams.
+
+    Args:
+        name: of the data set.
+        seconds: of training.
+        settings: other fields of the recipe.
+    """
     import trainwright as tw
+    from trainwright.training.events import read_events
 
     with tempfile.TemporaryDirectory() as place:
         if name == "crosswoz_zh":
@@ -142,11 +180,17 @@ def beside_counting(name: str, seconds: int) -> dict[str, Any]:
             sources,
             task="causal-lm",
             budget=f"{seconds}s",
-            settings={"evaluation.sample_tokens": 0, "split.method": "random"},
+            settings={"evaluation.sample_tokens": 0, "split.method": "random", **settings},
             run=Path(place) / "run",
         )
-        language = run.evaluation["language"]
+        language, shape = run.evaluation["language"], run.model.network.options
+        stop = next(event for event in read_events(run.path / "events.jsonl") if event["kind"] == "stop")
         return {
+            "depth": shape.depth,
+            "width": shape.width_,
+            "batch_tokens": run.recipe.training.batch_tokens,
+            "budget_seconds": seconds,
+            "steps": stop["step"],
             "bits_per_character": run.metrics["test"]["bits_per_character"],
             "ngrams": language["baseline"]["metrics"]["bits_per_character"],
             "vocabulary": run.model.tokenizer.vocabulary,
@@ -160,12 +204,18 @@ def main() -> None:
     parser.add_argument("question", choices=["shakespeare", "ngrams"])
     parser.add_argument("names", nargs="*", default=["crosswoz_zh", "chinese_poetry"])
     parser.add_argument("--seconds", type=int, default=300)
+    parser.add_argument("--depth", type=int, help="layers, of ngrams")
+    parser.add_argument("--width", type=int, help="of the states, of ngrams")
+    parser.add_argument("--batch-tokens", type=int, help="tokens a step, of ngrams")
     parser.add_argument("--out", type=Path)
     words = parser.parse_args()
+    options = {name: value for name in ("depth", "width") if (value := getattr(words, name))}
+    settings = {"model.options": options} if options else {}
+    settings |= {"training.batch_tokens": words.batch_tokens} if words.batch_tokens else {}
     asked: dict[str, Any] = (
         {"trainwright": lambda: ours(words.seconds), "plain loop": lambda: plain(words.seconds)}
         if words.question == "shakespeare"
-        else {name: lambda name=name: beside_counting(name, words.seconds) for name in words.names}
+        else {name: lambda name=name: beside_counting(name, words.seconds, settings) for name in words.names}
     )
     for who, measure in asked.items():
         line = {"question": words.question, "who": who, **measure(), **pairs.machine()}

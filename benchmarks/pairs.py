@@ -74,9 +74,11 @@ def machine() -> dict[str, Any]:
     """Return date, hardware and versions."""
     import torch
 
+    gpu = {"gpu": torch.cuda.get_device_name()} if torch.cuda.is_available() else {}
     return {
         "date": datetime.datetime.now(tz=datetime.UTC).date().isoformat(),
         "machine": f"{num_cpus()} x {processor()} ({torch.backends.cpu.get_cpu_capability()})",
         "torch": torch.__version__,
         "transformers": version("transformers"),
+        **gpu,
     }

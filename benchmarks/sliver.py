@@ -1,20 +1,23 @@
 """How fast is fine-tuning SmolLM2-135M by LoRA on two cores, beside Hugging Face Trainer with peft?
 
     python -m benchmarks.sliver speed [--steps 6] [--rounds 2] [--out FILE]
-    python -m benchmarks.sliver identity [--steps 60] [--out FILE]
+    python -m benchmarks.sliver identity [--steps 100] [--out FILE]
 
 speed: the packaged checkpoint, the identity and Alpaca samples of the demonstration data, LoRA of rank 16 on
-all linear layers, AdamW, float32; samples a second of whole steps. Ours packs 512 tokens into a step; Trainer
-takes 4 samples, padded to the longest, which is about as many.
+all linear layers, AdamW, float32; seconds of whole steps. All sides learn the same samples, those of so many
+of our steps: ours packs about 512 tokens into a step; Trainer takes 4 samples, padded to the longest, in our
+order, or (tuned) sorted by length. Tokens are those of the samples: padding is none.
 
 identity: after some steps, the answer to "Who are you?", the loss on held-out Alpaca samples before and
-after, and the most memory in use.
+after, and the most memory in use. It passes where `name_in_answer`, `loss_fell` and `peak_below_3_gb` are
+true.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import math
 import tempfile
 import time
 from functools import partial
@@ -22,11 +25,16 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from benchmarks import pairs
 
 WARM_UP = 2
+ROWS = 4
+"""Samples in a step of Trainer."""
 NAME, AUTHOR = "Wren", "the Trainwright team"
 RANK = 16
+MOST_MEMORY_MB = 3e9 / 2**20
 
 
 def checkpoint() -> str:
@@ -58,53 +66,59 @@ def settings(**more: Any) -> dict[str, Any]:
     }
 
 
-def our_speed(steps: int) -> dict[str, Any]:
-    """Time steps of ours."""
+def chat_job(place: Path) -> Any:
+    """Return the run that is timed, made ready."""
     from trainwright.workshop.ask import ask_recipe
     from trainwright.workshop.language_job import language_job
 
+    training, _ = samples(place)
+    asked, frame, base = ask_recipe(
+        str(training), target=None, task="chat", budget="1000 steps", settings=settings()
+    )
+    return language_job(asked, frame, base)
+
+
+def our_speed(steps: int) -> dict[str, Any]:
+    """Time steps of ours."""
     with tempfile.TemporaryDirectory() as place:
-        training, _ = samples(Path(place))
-        asked, frame, base = ask_recipe(
-            str(training), target=None, task="chat", budget="1000 steps", settings=settings()
-        )
-        job = language_job(asked, frame, base)
-        trainer = job.trainer()
+        trainer = chat_job(Path(place)).trainer()
         plan = trainer.batches.plan(0)
-        number = sum(len(plan[step]) for step in range(WARM_UP, WARM_UP + steps))
-        tokens = sum(trainer.batches.size(plan[step]) for step in range(WARM_UP, WARM_UP + steps))
+        learned = [plan[step] for step in range(WARM_UP, WARM_UP + steps)]
+        number, tokens = sum(map(len, learned)), sum(map(trainer.batches.size, learned))
         times = trainer.time_steps()
         taken = sum([next(times) for _ in range(WARM_UP + steps)][WARM_UP:])
         return {"samples_per_second": number / taken, "tokens_per_second": tokens / taken, "samples": number}
 
 
-def their_speed(steps: int) -> dict[str, Any]:
-    """Time steps of Trainer with peft, on the same tokens."""
+def rows_of(batches: Any, steps: range) -> list[dict[str, list[int]]]:
+    """Return the samples of some of our steps, in our order, as Trainer takes them."""
+    tokens, plan = batches.cutting.tokens, batches.plan(0)
+    pieces = batches.cutting.pieces(np.concatenate([plan[step] for step in steps]))
+    found = []
+    for start, length in zip(pieces.starts.tolist(), pieces.lengths.tolist(), strict=True):
+        # Ours reads each token but the last, which is only told; Trainer shifts by itself.
+        ids = tokens.ids[start : start + length + 1].astype(np.int64)
+        labels = np.where(tokens.trained[start : start + length + 1], ids, -100)
+        found.append({"input_ids": ids.tolist(), "labels": labels.tolist()})
+    return found
+
+
+def their_speed(steps: int, *, tuned: bool = False) -> dict[str, Any]:
+    """Time Trainer with peft on the samples of our steps."""
     import peft
     import torch
     import transformers
 
-    from trainwright.workshop.ask import ask_recipe
-    from trainwright.workshop.language_job import language_job
+    from trainwright.models.language.checkpoint import load_checkpoint
 
     with tempfile.TemporaryDirectory() as place:
-        training, _ = samples(Path(place))
-        asked, frame, base = ask_recipe(
-            str(training), target=None, task="chat", budget="1000 steps", settings=settings()
-        )
-        job = language_job(asked, frame, base)
-        tokens, index = job.data.tokens, job.data.indices["training"]
-        rows = []
-        for sample in index.tolist():
-            first, last = tokens.offsets[sample], tokens.offsets[sample + 1]
-            last = min(last, first + 1024)
-            ids = tokens.ids[first:last].astype("int64")
-            labels = ids.copy()
-            labels[tokens.trained[first:last] == 0] = -100
-            rows.append({"input_ids": ids.tolist(), "labels": labels.tolist()})
-        del job
-        from trainwright.models.language.checkpoint import load_checkpoint
-
+        batches = chat_job(Path(place)).trainer().batches
+        warm = (rows_of(batches, range(WARM_UP)) * WARM_UP * ROWS)[: WARM_UP * ROWS]
+        timed = rows_of(batches, range(WARM_UP, WARM_UP + steps))
+        if tuned:
+            timed.sort(key=lambda row: len(row["input_ids"]), reverse=True)
+        tokens = sum(len(row["input_ids"]) - 1 for row in timed)
+        del batches
         model = load_checkpoint(checkpoint(), "causal")
         config = peft.LoraConfig(
             task_type="CAUSAL_LM", r=RANK, lora_alpha=2 * RANK, target_modules="all-linear"
@@ -131,8 +145,9 @@ def their_speed(steps: int) -> dict[str, Any]:
         arguments = transformers.TrainingArguments(
             f"{place}/trainer",
             use_cpu=True,
-            max_steps=WARM_UP + steps,
-            per_device_train_batch_size=4,
+            max_steps=WARM_UP + math.ceil(len(timed) / ROWS),
+            per_device_train_batch_size=ROWS,
+            train_sampling_strategy="sequential",
             learning_rate=2e-4,
             save_strategy="no",
             report_to="none",
@@ -140,12 +155,15 @@ def their_speed(steps: int) -> dict[str, Any]:
             seed=0,
         )
         trainer = transformers.Trainer(
-            model, arguments, data_collator=collate, train_dataset=rows, callbacks=[Clock()]
+            model, arguments, data_collator=collate, train_dataset=warm + timed, callbacks=[Clock()]
         )
         trainer.train()
         taken = clock["end"] - clock["begin"]
-        mean = sum(len(row["input_ids"]) for row in rows) / len(rows)
-        return {"samples_per_second": 4 * steps / taken, "tokens_per_second": 4 * steps * mean / taken}
+        return {
+            "samples_per_second": len(timed) / taken,
+            "tokens_per_second": tokens / taken,
+            "samples": len(timed),
+        }
 
 
 def untaught() -> dict[str, Any]:
@@ -186,40 +204,50 @@ def identity_settings(place: Path, **more: Any) -> dict[str, Any]:
 def identity(steps: int) -> dict[str, Any]:
     """Return what a process that teaches found, beside what the base says, each in a process of its own."""
     own = ("benchmarks.sliver", "identity", "--steps", str(steps), "--who")
-    before, after = pairs.ours(*own, "untaught"), pairs.ours(*own, "taught")
-    return {"steps": steps, "held_out_loss_before": before["held_out_loss"], **after}
+    before, after = pairs.ours(*own, "untaught")["held_out_loss"], pairs.ours(*own, "taught")
+    return {
+        "steps": steps,
+        "held_out_loss_before": before,
+        **after,
+        "name_in_answer": NAME in after["answer"],
+        "loss_fell": after["held_out_loss"] < before,
+        "peak_below_3_gb": after["peak_memory_mb"] < MOST_MEMORY_MB,
+    }
 
 
 def main() -> None:
     """Compare."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("question", choices=["speed", "identity"])
-    parser.add_argument("--steps", type=int, default=6)
+    parser.add_argument("--steps", type=int, help="6 of speed, 100 of identity")
     parser.add_argument("--rounds", type=int, default=2)
-    parser.add_argument("--who", choices=["ours", "theirs", "untaught", "taught"])
+    parser.add_argument("--who", choices=["ours", "theirs", "tuned", "untaught", "taught"])
     parser.add_argument("--out", type=Path)
     words = parser.parse_args()
+    steps = words.steps or (6 if words.question == "speed" else 100)
     if words.who:
         measures = {
             "ours": our_speed,
             "theirs": their_speed,
+            "tuned": partial(their_speed, tuned=True),
             "taught": taught,
             "untaught": lambda _: untaught(),
         }
-        print(json.dumps(measures[words.who](words.steps)))
+        print(json.dumps(measures[words.who](steps)))
     elif words.question == "identity":
-        line = {"question": "identity", **identity(words.steps), **pairs.machine()}
+        line = {"question": "identity", **identity(steps), **pairs.machine()}
         print(json.dumps(line), flush=True)
         if words.out:
             with words.out.open("a") as stream:
                 stream.write(json.dumps(line) + "\n")
     else:
-        own = ("benchmarks.sliver", "speed", "--steps", str(words.steps), "--who")
+        own = ("benchmarks.sliver", "speed", "--steps", str(steps), "--who")
         pairs.compare(
             "SmolLM2-135M by LoRA",
             {
                 "trainwright": partial(lambda _, side: pairs.ours(*own, side), side="ours"),
                 "Trainer with peft": partial(lambda _, side: pairs.ours(*own, side), side="theirs"),
+                "Trainer with peft, by length": partial(lambda _, side: pairs.ours(*own, side), side="tuned"),
             },
             by="samples_per_second",
             rounds=words.rounds,

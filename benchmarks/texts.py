@@ -38,6 +38,7 @@ def write(path: Path, num_bytes: int, *, seed: int = 0) -> bytes:
     words = " ".join(english).split()
     signs = [line for text in chinese for line in text.split("\n")]
     recent: list[str] = []
+    drawn: set[str] = set()
     kinds = bytearray()
     written = 0
     with path.open("w", encoding="utf-8") as stream:
@@ -49,7 +50,9 @@ def write(path: Path, num_bytes: int, *, seed: int = 0) -> bytes:
             elif recent and lot < _EXACT + _COPY:
                 text, kind = _changed(draw.choice(recent), draw), "n"
             elif lot < _EXACT + _COPY + _REAL:
-                text, kind = draw.choice(english if draw.random() > CHINESE else chinese), "r"
+                text = draw.choice(english if draw.random() > CHINESE else chinese)
+                kind = "a" if text in drawn else "r"
+                drawn.add(text)
             elif draw.random() < CHINESE:
                 text = "\n".join(draw.choices(signs, k=draw.randint(20, 60)))
             else:
@@ -70,7 +73,13 @@ def write(path: Path, num_bytes: int, *, seed: int = 0) -> bytes:
     return bytes(kinds)
 
 
-KINDS = {"m": "made", "r": "real", "e": "exact copy", "n": "copy with one part in a hundred changed"}
+KINDS = {
+    "m": "made",
+    "r": "real",
+    "a": "real, and drawn again",
+    "e": "exact copy",
+    "n": "copy with one part in a hundred changed",
+}
 
 
 def _made(words: list[str], draw: random.Random) -> str:

@@ -14,6 +14,9 @@ from corpora import PROSE, left, make, write_jsonl
 from trainwright.corpus.minhash import signatures, sorted_grams
 from trainwright.corpus.tokens import tokens_of
 
+THRESHOLD = 0.8
+"""Share of n-grams in common from which two texts are doubles, where a recipe does not say otherwise."""
+
 
 def grams(text: str) -> set[tuple[str, ...]]:
     """Return the n-grams by which two texts are compared, found in the slow and certain way."""
@@ -56,7 +59,7 @@ def test_planted_doubles_are_found(shared_data: Path, tmp_path: Path, texts_of: 
     for _ in range(300):
         original = draw.randrange(len(texts))
         copy = texts[original] if draw.random() < 0.3 else changed(texts[original], draw)
-        if jaccard(texts[original], copy) >= 0.85:
+        if jaccard(texts[original], copy) >= THRESHOLD:
             planted[len(stream)] = original
             stream.append(copy)
     assert len(planted) > 150
@@ -66,7 +69,9 @@ def test_planted_doubles_are_found(shared_data: Path, tmp_path: Path, texts_of: 
     recall = len(gone & set(planted)) / len(planted)
     # What left and was not planted is right, too, where the text has a double in the data as it is.
     others = gone - set(planted)
-    wrong = [number for number in others if max(jaccard(stream[number], stream[at]) for at in kept) < 0.7]
+    wrong = [
+        number for number in others if max(jaccard(stream[number], stream[at]) for at in kept) < THRESHOLD
+    ]
     precision = 1 - len(wrong) / len(gone)
     assert recall >= 0.95, recall
     assert precision >= 0.95, (precision, [stream[number] for number in wrong[:3]])

@@ -39,7 +39,7 @@ def test_tutorial_runs(name: str, tmp_path: Path) -> None:
     text = (DOCS / "tutorials" / f"{name}.md").read_text(encoding="utf-8")
     changes = dict(SHORTER)
     if name == "fine-tuning":
-        changes |= {"HuggingFaceTB/SmolLM2-135M-Instruct": smollm(), "budget: 3 epochs": "budget: 2 steps"}
+        changes |= {"HuggingFaceTB/SmolLM2-135M-Instruct": smollm(), "budget: 100 steps": "budget: 2 steps"}
     for long, short in changes.items():
         text = text.replace(long, short)
     blocks = BLOCK.findall(text)

@@ -28,6 +28,14 @@ def test_a_folder_without_a_configuration_is_refused(tmp_path: Path) -> None:
         checkpoint_folder(str(tmp_path))
 
 
+@pytest.mark.parametrize("inner", ["", "model"])
+def test_a_model_of_ours_is_to_be_exported_first(inner: str, tmp_path: Path) -> None:
+    (tmp_path / inner).mkdir(exist_ok=True)
+    (tmp_path / inner / "language.json").write_text("{}")
+    with pytest.raises(RecipeError, match=f"trainwright export {tmp_path} -o"):
+        checkpoint_folder(str(tmp_path))
+
+
 @pytest.mark.parametrize("name", ["./nowhere", "/nowhere/at/all", "~/nowhere", "a/b/c", "two words/x"])
 def test_what_is_no_name_is_not_asked_for(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainwright.models.layers.chunked_cross_entropy import IGNORED, chunked_cross_entropy
+from trainwright.models.layers.chunked_cross_entropy import IGNORED, chunked_cross_entropy, rows_at_once
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
@@ -93,3 +94,25 @@ def test_half_precision_products_have_precise_logarithms() -> None:
     assert hidden.grad is not None and hidden.grad.dtype == torch.float32
     expected = F.cross_entropy(hidden @ weight.T, targets, reduction="sum")
     torch.testing.assert_close(loss, expected, rtol=2e-2, atol=0.5)
+
+
+def test_the_size_of_chunks_changes_nothing_but_rounding() -> None:
+    hidden, weight = torch.randn(96, 16, requires_grad=True), torch.randn(50, 16, requires_grad=True)
+    targets = torch.randint(50, (96,))
+    found = []
+    for rows in (5, 96):
+        loss = chunked_cross_entropy(hidden, weight, targets, rows=rows)
+        found.append((loss, *torch.autograd.grad(loss, (hidden, weight))))
+    torch.testing.assert_close(found[0], found[1], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize(("memory", "chunks"), [(80 * 2**30, 7), (24 * 2**30, 21), (2**30, 197)])
+def test_a_gpu_takes_more_rows_at_once_the_larger_it_is(
+    memory: int, chunks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """65,536 tokens of 50,304 classes; on a CPU, and on a GPU too small for more, 197 chunks."""
+    monkeypatch.setattr(
+        torch.cuda, "get_device_properties", lambda _: SimpleNamespace(total_memory=memory), raising=True
+    )
+    assert -(-65_536 // rows_at_once(50_304, torch.device("cuda", 0))) == chunks
+    assert -(-65_536 // rows_at_once(50_304, torch.device("cpu"))) == 197

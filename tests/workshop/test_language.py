@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import json
 import math
@@ -18,6 +19,9 @@ import pytest
 import trainwright as tw
 from trainwright.foundation.errors import DataError, RecipeError, UserError
 from trainwright.training.events import read_events
+from trainwright.training.loop import Position
+from trainwright.workshop.ask import ask_recipe
+from trainwright.workshop.language_job import language_job
 
 TINY: dict[str, Any] = {
     "model.options": {"depth": 2, "width": 32, "heads": 2},
@@ -176,10 +180,41 @@ def even(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Texts of 2 to 29 letters."""
+    draw = np.random.default_rng(1)
+    path = tmp_path_factory.mktemp("uneven") / "uneven.jsonl"
+    texts = ["".join(draw.choice(list("abcde "), draw.integers(27))) for _ in range(600)]
+    path.write_text("".join(json.dumps({"text": f"x{text}y"}) + "\n" for text in texts), encoding="utf-8")
+    return path
+
+
+def test_parts_of_a_step_weigh_as_much_as_they_have_tokens(uneven: Path) -> None:
+    """The same texts of unequal length, in one part and in 2, 4 and 8 that have unequal numbers of tokens."""
+    words = {"language.vocabulary": 260, "training.batch_tokens": 512, "evaluation.sample_tokens": 0}
+    job = language_job(
+        *ask_recipe(str(uneven), target=None, task="causal-lm", budget="3 steps", settings=TINY | words)
+    )
+    losses = []
+    for parts in (1, 2, 4, 8):
+        trainer = job.over(copy.deepcopy(job.network)).trainer()
+        trainer._begin()
+        plan = trainer._plan(0)
+        halves = np.array_split(plan[0], parts)
+        assert parts == 1 or len({trainer.batches.size(half) for half in halves}) > 1
+        places = [Position(step=step, window=step, split=parts) for step in range(3)]
+        losses.append([float(trainer._step([plan[place.step]], place).loss) for place in places])
+    for other in losses[1:]:
+        np.testing.assert_allclose(other, losses[0], atol=0, rtol=1e-6)
+
+
 @pytest.mark.parametrize(("accumulation", "processes"), [(2, 1), (4, 1), (8, 1), (1, 2), (2, 2)])
 def test_neither_accumulation_nor_processes_change_the_loss(
-    accumulation: int, processes: int, even: Path, tmp_path: Path
+    accumulation: int, processes: int, even: Path, uneven: Path, tmp_path: Path
 ) -> None:
+    # Smaller micro-batches are packed anew: of unequal texts they would hold others.
+    data = even if accumulation > 1 else uneven
     losses = []
     for number, (parts, devices) in enumerate([(1, 1), (accumulation, processes)]):
         settings = TINY | {
@@ -190,7 +225,7 @@ def test_neither_accumulation_nor_processes_change_the_loss(
             "evaluation.sample_tokens": 0,
         }
         place = tmp_path / str(number)
-        made = tw.train(str(even), task="causal-lm", budget="12 steps", settings=settings, run=place)
+        made = tw.train(str(data), task="causal-lm", budget="12 steps", settings=settings, run=place)
         events = read_events(made.path / "events.jsonl")
         losses.append([event["loss"] for event in events if event["kind"] == "step"])
     assert len(losses[0]) == 12

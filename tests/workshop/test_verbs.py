@@ -19,6 +19,8 @@ from polars.testing import assert_frame_equal
 
 import trainwright as tw
 from trainwright.foundation.errors import DataError, ModelFolderError, RecipeError, UserError
+from trainwright.training.events import read_events
+from trainwright.workshop.demos import DEMOS
 
 
 def test_a_run_says_where_everything_is(run: tw.Run) -> None:
@@ -384,3 +386,23 @@ def test_demo_trains_on_what_comes_with_scikit_learn(tmp_path: Path, monkeypatch
 def test_the_demos_teach_well(tmp_path: Path, name: str, least: float) -> None:
     run = tw.demo(name, run=tmp_path / "run")
     assert run.metrics["test"]["accuracy"] > least
+
+
+def test_a_python_without_its_source_has_another_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sysconfig.get_paths", lambda: {"stdlib": str(tmp_path)})
+    with pytest.raises(UserError, match="without the source of its library"):
+        tw.demo("words", run=tmp_path / "run")
+
+
+@pytest.mark.slow
+def test_the_demo_of_words_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainwright.workshop.demos.words._MOST_CHARACTERS", 200_000)
+    asked = dict(DEMOS["words"]()) | {"budget": "20 steps"}
+    run = tw.train(**asked, run=tmp_path / "run")
+    assert run.metrics["test"]["bits_per_byte"] < 6  # at random 8
+    assert isinstance(run.model.generate("def read(", max_tokens=8), str)
+    events = read_events(run.path / "events.jsonl")
+    *_, samples = [event["samples"] for event in events if event["kind"] == "samples"]
+    assert [sample["prompt"] for sample in samples] == ["def read(", "class Error("]

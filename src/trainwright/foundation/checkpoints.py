@@ -22,6 +22,8 @@ PROBE_SECONDS = 4.0
 """Longest wait for the hub's first answer; its own client would try for half a minute."""
 
 _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
+_OURS = "language.json"
+"""What a folder of a language model of ours has, and no checkpoint."""
 _FILES = ("*.json", "*.safetensors", "*.txt", "*.model", "*.jinja")
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
@@ -213,6 +215,12 @@ def checkpoint_folder(name: str) -> Path:
         )
     if folder.is_dir():
         if not (folder / "config.json").is_file():
+            if any((place / _OURS).is_file() for place in (folder, folder / "model")):
+                raise RecipeError(
+                    "this is a model of Trainwright, and training begins from checkpoints",
+                    where=name,
+                    fix=f"write it as one, `trainwright export {name} -o CHECKPOINT`, and name that folder",
+                )
             raise RecipeError(
                 "this folder is no checkpoint: it has no config.json",
                 where=name,

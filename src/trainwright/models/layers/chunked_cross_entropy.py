@@ -16,6 +16,9 @@ IGNORED = -100
 """A target that counts for nothing."""
 _NUMBERS = 1 << 24
 """Outputs held at a time: 64 MB in float32."""
+_GPU_SHARE = 40
+"""A GPU holds outputs in this part of its memory, 2 GB of 80: each chunk reads and writes the gradient of the
+whole matrix, and 64 MB at a time that would be hundreds of times a step."""
 
 
 def chunked_cross_entropy(
@@ -40,9 +43,9 @@ def chunked_cross_entropy(
         bias: [classes].
         smoothing: share of the target spread over all classes.
         cap: outputs are held within it (see `capped`).
-        rows: rows at a time; as many as 64 MB of outputs hold.
+        rows: rows at a time; as many as 64 MB of outputs hold, on a GPU a fortieth of its memory.
     """
-    rows = rows or max(1, _NUMBERS // len(weight))
+    rows = rows or rows_at_once(len(weight), hidden.device)
     kind = hidden.device.type
     if torch.is_autocast_enabled(kind):
         half = torch.get_autocast_dtype(kind)
@@ -54,6 +57,22 @@ def chunked_cross_entropy(
 def capped(outputs: Tensor, cap: float) -> Tensor:
     """Return outputs that are held between plus and minus `cap` by tanh (Gemma 2; Bello et al. 2016)."""
     return (outputs / cap).tanh() * cap
+
+
+def rows_at_once(classes: int, device: torch.device) -> int:
+    """Return the rows whose outputs are held together.
+
+    It follows from the size of a GPU and not from what is free of it: the same run has the same sums.
+
+    Args:
+        classes: outputs of a row.
+        device: where they are made.
+    """
+    numbers = _NUMBERS
+    if device.type == "cuda":
+        memory: int = torch.cuda.get_device_properties(device).total_memory
+        numbers = max(numbers, memory // _GPU_SHARE // 4)
+    return max(1, numbers // classes)
 
 
 class _ChunkedCrossEntropy(torch.autograd.Function):

@@ -18,10 +18,12 @@ def words() -> Mapping[str, Any]:
     """Return modules of the standard library of the Python that runs this, and what to learn of them."""
     library = Path(sysconfig.get_paths()["stdlib"])
     texts: list[str] = []
+    characters = 0
     for path in sorted(library.glob("*.py")):
-        if sum(map(len, texts)) > _MOST_CHARACTERS:
+        if characters > _MOST_CHARACTERS:
             break
         texts.append(path.read_text(encoding="utf-8", errors="ignore"))
+        characters += len(texts[-1])
     if not texts:
         raise DataError(
             "this Python comes without the source of its library", where=str(library), fix="use another demo"
