@@ -6,11 +6,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from transformers import LlamaConfig, LlamaForCausalLM
 
 import trainwright as tw
 from trainwright.foundation.errors import RecipeError
+from trainwright.models.language.pretrained import Pretrained
 from trainwright.recipe.recipe import Recipe
-from trainwright.workshop.language_choices import depth_for
+from trainwright.workshop.language_choices import depth_for, rate_for
 
 
 def recipe(budget: str | None = None) -> Recipe:
@@ -49,6 +51,28 @@ def test_budgets_of_one_size_teach_one_depth(budget: str) -> None:
 
 def test_a_step_has_the_same_tokens_however_many_share_it_out() -> None:
     assert depth("292969 steps", devices=4) == depth("292969 steps")
+
+
+def rate(width: int, task: str = "chat", method: str = "full") -> float:
+    asked = {"data": "chats", "task": task, "model": {"checkpoint": "base"}, "tuning": {"method": method}}
+    config = LlamaConfig(
+        vocab_size=16, hidden_size=width, intermediate_size=8, num_hidden_layers=1, num_attention_heads=1
+    )
+    return rate_for(Recipe.model_validate(asked), Pretrained(LlamaForCausalLM(config), causal=True))
+
+
+def test_the_rate_of_a_checkpoint_falls_with_its_width() -> None:
+    assert rate(2_000) == pytest.approx(5e-5)
+    assert rate(576, method="lora") == pytest.approx(5e-4 * (2_000 / 576) ** 0.8)
+    assert rate(576) > rate(1_152)
+    assert rate(16) == 1e-3
+    assert rate(16, method="lora") == 2e-3
+    assert rate(576, method="ia3") == rate(64, method="ia3")
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_preferences_are_learned_more_slowly(method: str) -> None:
+    assert rate(128, "preference", method) == pytest.approx(rate(128, method=method) / 20)
 
 
 def test_few_texts_teach_no_deep_model() -> None:

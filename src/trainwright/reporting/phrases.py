@@ -242,7 +242,6 @@ PHRASES: tuple[str, ...] = (
     # How those of a language model were chosen (workshop.language_choices).
     mark("training.learning_rate: {value} (good for a model of this width)"),
     mark("training.learning_rate: {value} (good for {method})"),
-    mark("training.learning_rate: {value} (fine-tuning)"),
     mark("training.optimizer: muon (for the matrices of a model from random weights)"),
     mark("training.batch_tokens: {value} (about {rows} rows of {context} tokens)"),
     mark(

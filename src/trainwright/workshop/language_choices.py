@@ -37,10 +37,10 @@ _PATIENCE = 5
 _BATCH_TOKENS = {"cpu": 2_048, "cuda": 65_536, "mps": 16_384}
 _FINE_TUNED_TOKENS = {"cpu": 512, "cuda": 16_384, "mps": 2_048}
 
-_LORA_RATES = {"lora": 5e-4, "dora": 5e-4, "rslora": 2.5e-4}
-"""Peak learning rates of low-rank updates to a model 2,000 wide; rsLoRA scales its updates up more."""
-_LORA_WIDTH, _LORA_POWER, _MOST_LORA_RATE = 2_000, 0.8, 2e-3
-"""The rate falls with the width as Schulman et al. fitted it over 14 models (LoRA Without Regret, 2025)."""
+_LORA_FACTORS = {"lora": 10, "dora": 10, "rslora": 5}
+"""Times the rate of a whole model that low-rank updates take (Schulman et al. 2025); rsLoRA scales
+its updates up more."""
+_MOST_LORA_RATE = 2e-3
 _SLIVER_RATES = {
     "ia3": 5e-3,
     "prompt": 3e-2,
@@ -48,15 +48,18 @@ _SLIVER_RATES = {
     "adapter": 5e-4,
 }
 """Peak learning rates: few parameters take larger steps than a whole model, as their authors found."""
+_PREFERENCE_SHARE = 1 / 20
+"""Preferences are learned more slowly: both answers are likely already, and a model forgets to write."""
 
 
-def rate_for(method: str, network: LanguageModel) -> float:
-    """Return AdamW's peak learning rate for a way of tuning a model."""
-    _, width = network.shape
-    if method in _LORA_RATES:
-        narrower: float = (_LORA_WIDTH / width) ** _LORA_POWER
-        return min(_LORA_RATES[method] * narrower, _MOST_LORA_RATE)
-    return _SLIVER_RATES.get(method, network.learning_rate)
+def rate_for(recipe: Recipe, network: LanguageModel) -> float:
+    """Return AdamW's peak learning rate."""
+    method, rate = recipe.tuning.method, network.learning_rate
+    if method in _LORA_FACTORS:
+        rate = min(_LORA_FACTORS[method] * rate, _MOST_LORA_RATE)
+    rate = _SLIVER_RATES.get(method, rate)
+    careful = recipe.task == "preference" and recipe.model.checkpoint is not None
+    return rate * _PREFERENCE_SHARE if careful else rate
 
 
 def depth_for(
@@ -151,12 +154,9 @@ def choose_language(
             chosen("optimizer", optimizer, "for the matrices of a model from random weights")
     learning_rate = settings.learning_rate
     if learning_rate is None:
+        learning_rate = rate_for(recipe, network) * RATE_FACTORS[settings.optimizer]
         method = recipe.tuning.method
-        learning_rate = rate_for(method, network) * RATE_FACTORS[settings.optimizer]
-        if scratch or method in _LORA_RATES:
-            why = "good for a model of this width"
-        else:
-            why = "fine-tuning" if method == "full" else f"good for {method}"
+        why = f"good for {method}" if method in _SLIVER_RATES else "good for a model of this width"
         chosen("learning_rate", f"{learning_rate:.3g}", why)
     if settings.precision == "auto" and precision[0] != "float32":
         chosen("precision", *precision)
