@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from trainwright.data.locate import locate, source_of
-from trainwright.data.sources.text import ENDINGS
+from trainwright.data.text_file import ENDINGS
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
 
