@@ -5,10 +5,14 @@ from __future__ import annotations
 import json
 import random
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 from corpora import PROSE, content, left, make, write_jsonl
 
+from trainwright.corpus import contamination
+from trainwright.corpus.document import Document
 from trainwright.foundation.errors import UserError
 
 QUESTION = (
@@ -51,10 +55,9 @@ def test_texts_with_a_part_of_an_evaluation_set_leave(tmp_path: Path, question: 
 
 
 def test_the_part_may_be_cut_out(tmp_path: Path) -> None:
-    path = write_jsonl(
-        tmp_path / "a.jsonl", [f"{PROSE} {QUESTION} Write to a@example.org. {PROSE[::-1]}", QUESTION]
-    )
-    words = {"contaminated": "cut"}
+    whole = f"{PROSE} {QUESTION} Write to a@example.org. {PROSE[::-1]}"
+    path = write_jsonl(tmp_path / "a.jsonl", [whole, QUESTION])
+    words = {"contaminated": "cut", "personal": "phone"}
     found, manifest = make(
         path, tmp_path / "out", decontaminate=[sets(tmp_path)], settings=words, quality="off"
     )
@@ -62,8 +65,49 @@ def test_the_part_may_be_cut_out(tmp_path: Path) -> None:
     text = found["text"][0]
     assert "three bridges" not in text
     assert text.startswith(PROSE)
-    assert "<EMAIL>" in text
-    assert manifest["notes"][f"texts with parts of {tmp_path / 'exam.jsonl'} cut out"] == 1
+    name = str(tmp_path / "exam.jsonl")
+    assert manifest["notes"][f"texts with parts of {name} cut out"] == 1
+    # What was read stays, was cut out, or left: no character is lost from the counts.
+    cut = manifest["notes"][f"characters of parts of {name} cut out"]
+    assert cut == len(whole) - len(text)
+    assert manifest["left"]["contamination"] == {name: {"documents": 1, "characters": len(QUESTION)}}
+    assert manifest["read"]["characters"] == cut + len(text) + len(QUESTION)
+
+
+def test_what_stays_of_a_text_that_was_cut_is_masked(tmp_path: Path) -> None:
+    path = write_jsonl(tmp_path / "a.jsonl", [f"{PROSE} {QUESTION} Write to a@example.org."])
+    words = {"contaminated": "cut"}
+    found, _ = make(path, tmp_path / "out", decontaminate=[sets(tmp_path)], settings=words, quality="off")
+    assert "<EMAIL>" in found["text"][0]
+
+
+def test_ngrams_of_a_large_set_are_sorted_a_few_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Six hundred batches: what is sorted in all is a small multiple of what there is."""
+    monkeypatch.setattr(contamination, "_BATCH_BYTES", 100)
+    draw = random.Random(0)
+    texts = [" ".join(draw.choices(PROSE.split(), k=30)) for _ in range(300)] * 2
+    real, sorted_in_all = np.unique, 0
+
+    def unique(hashes: Any) -> Any:
+        nonlocal sorted_in_all
+        sorted_in_all += len(hashes)
+        return real(hashes)
+
+    monkeypatch.setattr(np, "unique", unique)
+    documents = [Document(text, "a", str(number), "text") for number, text in enumerate(texts)]
+    made, told = contamination.learn({"exam": documents}, words=13, characters=20)
+    monkeypatch.undo()
+    grams = {tuple(words[at : at + 13]) for words in map(str.split, texts) for at in range(18)}
+    assert len(made.hashes) == told["exam"]["n_grams"]
+    assert len(made.hashes) == len({tuple(map(_plain, gram)) for gram in grams})
+    assert (np.diff(made.hashes.astype(np.float64)) >= 0).all()
+    assert sorted_in_all < 6 * len(texts) * 18
+
+
+def _plain(word: str) -> str:
+    return word.strip(".,").lower()
 
 
 def test_a_clean_double_of_what_leaves_stays(tmp_path: Path) -> None:

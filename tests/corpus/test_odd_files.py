@@ -114,12 +114,13 @@ main()
 """
 
 
+@pytest.mark.parametrize("pieces", [1, 3])
 def test_a_worker_that_prints_or_crashes_spoils_one_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, pieces: int
 ) -> None:
     from trainwright.corpus import inputs, workers
 
-    monkeypatch.setattr(inputs, "SLICE_BYTES", 300)
+    monkeypatch.setattr(inputs, "SLICE_BYTES", 900 // pieces)
     for number, name in enumerate(("a.txt", "bad.txt", "c.txt")):
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / name).write_text(f"{number} {PROSE}", encoding="utf-8")
@@ -161,6 +162,7 @@ def test_time_does_not_follow_the_square_of_the_length() -> None:
     begun = time.process_time()
     assert _front_matter("---" + "\n" * 200_000 + "x") == 0
     assert _front_matter("---\n" + "\n---" * 100_000 + " x") > 0
+    assert _front_matter("---\n" + "a b c: d\n" * 100_000 + "---\n") > 0
     marks = repaired("a" + "\u0301\u0316" * 60_000, Ledger()).decode()
     assert max(map(len, re.findall("[\u0301\u0316]+", marks))) <= 30
     assert marks.count("\u0301") + marks.count("\u0316") + marks.count("á") == 120_000

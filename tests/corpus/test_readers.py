@@ -7,7 +7,9 @@ import gzip
 import io
 import json
 import lzma
+import sys
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import polars as pl
@@ -15,6 +17,10 @@ import pyarrow as pa
 import pytest
 from corpora import PROSE, left, make, write_jsonl
 
+from trainwright.corpus import extras
+from trainwright.corpus.ledger import Ledger
+from trainwright.corpus.reader import READERS, Asked
+from trainwright.data.text_file import ENDINGS
 from trainwright.foundation.errors import UserError
 
 PAGE = (
@@ -114,12 +120,12 @@ def test_a_page_that_unpacks_to_too_much_is_counted(tmp_path: Path, monkeypatch:
     assert left(manifest, "read") == {"page too large": 2}
 
 
-def pdf(text: str) -> bytes:
-    """Return a PDF of one page."""
+def pdf(text: str, *, pages: int = 1) -> bytes:
+    """Return a PDF of one page, or of the same page several times."""
     stream = f"BT /F1 12 Tf 20 700 Td ({text}) Tj ET".encode()
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        f"<< /Type /Pages /Kids [{'3 0 R ' * pages}] /Count {pages} >>".encode(),
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 600 800] /Contents 5 0 R"
         b" /Resources << /Font << /F1 4 0 R >> >> >>",
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
@@ -367,16 +373,193 @@ def test_globs_are_sorted_and_missing_files_named(tmp_path: Path) -> None:
         make(tmp_path / "aa.txt", tmp_path / "other")
 
 
-def test_a_missing_extra_is_one_sentence(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import sys
+@pytest.fixture
+def missing(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], None]]:
+    """Return what makes as if a package were not installed."""
 
-    from trainwright.corpus import extras
+    def forget() -> None:
+        extras.extra.cache_clear()
+        extras.is_there.cache_clear()
 
+    def hide(package: str) -> None:
+        for name in [name for name in sys.modules if name.partition(".")[0] == package]:
+            monkeypatch.setitem(sys.modules, name, None)
+        monkeypatch.setitem(sys.modules, package, None)
+
+    forget()
+    yield hide
+    forget()
+
+
+MISSING = {
+    "pypdf": ("a.pdf", pdf("text"), r"PDF files need the package pypdf; .*'trainwright\[pdf\]'"),
+    "resiliparse": ("a.html", PAGE.encode(), r"pages of HTML need the package resiliparse; .*\[corpus\]'"),
+    "fastwarc": ("a.warc", record(1), r"WARC files need the package fastwarc; .*'trainwright\[corpus\]'"),
+    "ftfy": (
+        "a.txt",
+        "schÃ¶n und schÃ¤dlich".encode(),
+        r"broken characters need the package ftfy; .*\[corpus\]'",
+    ),
+}
+
+
+@pytest.mark.parametrize("package", sorted(MISSING))
+def test_a_missing_extra_is_one_sentence(
+    tmp_path: Path, missing: Callable[[str], None], package: str
+) -> None:
+    missing(package)
+    name, content, says = MISSING[package]
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=says):
+        make(tmp_path / name, tmp_path / "out")
+
+
+def test_without_py3langid_only_an_explicit_wish_needs_it(
+    tmp_path: Path, missing: Callable[[str], None]
+) -> None:
+    german = "Der Fluss kommt von den Hügeln herab und fließt durch die Stadt, in der sie eine Brücke bauten."
+    path = write_jsonl(tmp_path / "a.jsonl", [PROSE, "Hello world", german, "石桥" * 20, "1, 2, 3"])
+    with_it, manifest = make(path, tmp_path / "with", quality="off")
+    assert with_it["language"].to_list()[2] == "de"
+    assert "texts whose language needs py3langid" not in manifest["notes"]
+    missing("py3langid")
+    extras.is_there.cache_clear()
     extras.extra.cache_clear()
-    monkeypatch.setitem(sys.modules, "pypdf", None)
-    (tmp_path / "a.pdf").write_bytes(pdf("text"))
-    with pytest.raises(
-        UserError, match=r"PDF files need the package pypdf; pip install 'trainwright\[pdf\]'"
-    ):
+    found, manifest = make(path, tmp_path / "out", quality="off")
+    assert found["language"].to_list() == ["en", "und", "und", "zh", "und"]
+    assert manifest["notes"]["texts whose language needs py3langid"] == 2  # the numbers are in no language
+    report = (tmp_path / "out" / "report.html").read_text(encoding="utf-8")
+    assert "texts whose language only py3langid could tell" in report
+    found, _ = make(path, tmp_path / "en", quality="off", languages=["en", "zh", "ja", "und"])
+    assert len(found) == 5
+    with pytest.raises(UserError, match=r"languages other than English, .* need the package py3langid"):
+        make(path, tmp_path / "de", quality="off", languages=["en", "de"])
+    assert not (tmp_path / "de").exists()
+
+
+@pytest.mark.parametrize(
+    ("front", "is_front"),
+    [
+        ("title: A\ndate: 2024-01-01", True),
+        ("# about it\ntitle: >\n  of two\n  lines\n\ntags:\n- a\n- b", True),
+        ("'a key': 1\nLast changed on: today\n\"b\": [\n  1\n]\n标题: 桥", True),
+        ("", True),
+        ("The first lines. Note: they are no keys.\n\nMore of them.", False),
+        ("# A heading", False),
+        ("- a list\n- of two", False),
+        ("title: A\nand then prose", False),
+        ("http://example.org is a link", False),
+    ],
+)
+def test_what_is_between_two_rules_of_markdown_stays_unless_it_is_yaml(
+    tmp_path: Path, front: str, is_front: bool
+) -> None:
+    (tmp_path / "a.md").write_text(f"---\n{front}\n---\n# Bridge\n\n- {PROSE}\n", encoding="utf-8")
+    found, manifest = make(tmp_path / "a.md", tmp_path / "out", quality="off")
+    assert found["text"][0].startswith("# Bridge" if is_front else f"---\n{front}\n---\n# Bridge")
+    assert manifest["notes"] == ({"front matter of Markdown left out": 1} if is_front else {})
+
+
+def test_front_matter_alone_is_counted(tmp_path: Path) -> None:
+    (tmp_path / "a.md").write_text("---\ntitle: A\n---\n\n", encoding="utf-8")
+    (tmp_path / "b.md").write_text(PROSE, encoding="utf-8")
+    found, manifest = make([tmp_path / "a.md", tmp_path / "b.md"], tmp_path / "out")
+    assert len(found) == 1
+    assert left(manifest, "read") == {"no text": 1}
+    assert manifest["samples"]["read.no text"][0]["where"] == str(tmp_path / "a.md")
+
+
+def test_source_code_is_read_as_training_reads_it(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    for number, ending in enumerate(sorted(ENDINGS)):
+        text = f"Number {number} of many. {PROSE}"
+        (tmp_path / "in" / f"a{ending.upper()}").write_text(text, encoding="utf-8")
+    (tmp_path / "in" / "Makefile").write_text("all:\n\techo every one of them\n", encoding="utf-8")
+    settings = {"near_duplicates": "off"}
+    found, manifest = make(tmp_path / "in", tmp_path / "out", quality="off", settings=settings)
+    assert len(found) == len(ENDINGS) + 1
+    assert set(found["kind"]) == {"text", "markdown"}
+    assert not manifest["files_of_other_kinds"]
+
+
+def warc_record(kind: str, content: bytes, number: int, *, media: str | None) -> bytes:
+    """Return a record without headers of HTTP, as WET files have them."""
+    lines = [
+        "WARC/1.0",
+        f"WARC-Type: {kind}",
+        f"WARC-Target-URI: http://example.org/{number}",
+        f"WARC-Record-ID: <urn:uuid:{number}>",
+        "WARC-Date: 2026-01-01T00:00:00Z",
+        *([] if media is None else [f"Content-Type: {media}"]),
+        f"Content-Length: {len(content)}",
+    ]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + content + b"\r\n\r\n"
+
+
+def test_texts_and_resources_of_wet_files_have_the_encoding_that_they_name(tmp_path: Path) -> None:
+    german = "Ein schöner Tag über den Bergen, und niemand wusste, wo die Brücke war. "
+    content = b"".join(
+        [
+            warc_record("warcinfo", b"software: x", 0, media="application/warc-fields"),
+            warc_record("conversion", f"{german} Eins.".encode(), 1, media="text/plain"),
+            warc_record(
+                "conversion", f"{german} Zwei.".encode("latin-1"), 2, media="text/plain; charset=latin1"
+            ),
+            warc_record("conversion", f"{german} Drei.".encode(), 3, media="text/plain; charset=bogus"),
+            warc_record("resource", PAGE.encode(), 4, media="text/html"),
+            warc_record("resource", b"\x89PNG", 5, media="image/png"),
+            warc_record("resource", f"{german} Sechs.".encode(), 6, media=None),
+        ]
+    )
+    (tmp_path / "a.wet").write_bytes(content)
+    settings = {"near_duplicates": "off"}
+    found, manifest = make(tmp_path / "a.wet", tmp_path / "out", quality="off", settings=settings)
+    assert found["url"].to_list() == [f"http://example.org/{number}" for number in range(1, 5)]
+    assert [text.rpartition(" ")[2] for text in found["text"][:3]] == ["Eins.", "Zwei.", "Drei."]
+    assert all("schöner" in text for text in found["text"][:3])
+    assert PROSE in found["text"][3]
+    assert left(manifest, "read") == {"record of another kind": 2}
+
+
+def test_a_pdf_gives_its_pages_unless_there_are_too_many(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("trainwright.corpus.readers.pdf._MAX_PAGES", 3)
+    (tmp_path / "three.pdf").write_bytes(pdf("The bridge is of stone.", pages=3))
+    found, _ = make(tmp_path / "three.pdf", tmp_path / "out", quality="off")
+    assert found["text"].to_list() == ["\n\n".join(["The bridge is of stone."] * 3)]
+    (tmp_path / "four.pdf").write_bytes(pdf("The bridge is of stone.", pages=4))
+    with pytest.raises(UserError, match=r"four\.pdf: the PDF has more than 3 pages; split it up"):
+        make(tmp_path / "four.pdf", tmp_path / "none")
+
+
+@pytest.mark.parametrize("password", ["", "secret"])
+def test_a_pdf_with_a_password_is_named(tmp_path: Path, password: str) -> None:
+    """One that only its owner may change is read as any other."""
+    import pypdf
+
+    writer = pypdf.PdfWriter(io.BytesIO(pdf("The bridge is of stone.")))
+    writer.encrypt(password, "owner", algorithm="RC4-128")
+    with (tmp_path / "a.pdf").open("wb") as stream:
+        writer.write(stream)
+    if not password:
+        found, _ = make(tmp_path / "a.pdf", tmp_path / "out", quality="off")
+        assert found["text"].to_list() == ["The bridge is of stone."]
+        return
+    with pytest.raises(UserError, match=r"a\.pdf: the PDF needs a password; take the password off"):
         make(tmp_path / "a.pdf", tmp_path / "out")
-    extras.extra.cache_clear()
+
+
+def test_slices_of_a_parquet_file_know_their_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("trainwright.corpus.readers.parquet.SLICE_BYTES", 2_000)
+    texts = [f"Number {number} of many. {PROSE}" for number in range(60)]
+    pl.DataFrame({"text": texts}).write_parquet(tmp_path / "a.parquet", row_group_size=4, compression=None)
+    slices = READERS["parquet"].slices(tmp_path / "a.parquet", "a.parquet", "parquet")
+    assert len(slices) > 5
+    for part in reversed(slices):  # whatever other slices are read before
+        ledger = Ledger()
+        for document in READERS["parquet"].read(part, Asked(), ledger):
+            row = int(document.position.removeprefix("row "))
+            assert document.text == texts[row]
+            texts[row] = ""
+    assert not any(texts)

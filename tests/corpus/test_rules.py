@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,9 @@ STRICT: dict[str, str] = {
     "repeated_paragraphs": "\n\n".join(
         [*(prose(1, start=n) for n in range(20)), *["So he said.\nYes."] * 11]
     ),
+    "repeated_paragraph_characters": "\n\n".join(
+        [*(prose(1, start=n) for n in range(20)), *[prose(12, start=30)] * 2]
+    ),
     "c4_curly_brackets": prose() + " A {bracket} stands here.",
     "c4_lorem_ipsum": prose() + " Lorem ipsum stands for text.",
     "c4_policy_lines": lines(16)
@@ -158,9 +162,68 @@ def test_the_top_gram_is_measured(tmp_path: Path, size: int) -> None:
     assert manifest["rules_that_fired"][f"top_{size}_gram"] == 1
 
 
+@pytest.mark.parametrize(("size", "times"), [(2, 22), (3, 13), (4, 9)])
+def test_the_top_gram_of_chinese_is_twice_as_many_characters(tmp_path: Path, size: int, times: int) -> None:
+    """A little more than the strict share of 400 characters, of which no others come twice."""
+    others = iter(range(0x4E00, 0x9000))
+
+    def text(times: int) -> str:
+        gap = 400 // times - 2 * size
+        filler = ("".join(chr(next(others)) for _ in range(gap)) for _ in range(times))
+        return "".join(f"{piece}{'河水从山上流下来'[: 2 * size]}" for piece in filler)
+
+    rest = "".join(chr(next(others)) for _ in range(100))
+    path = write_jsonl(tmp_path / "a.jsonl", [text(times), text(times) + rest])
+    rules = {f"rules.top_{size}_gram": RULES[f"top_{size}_gram"].strict}
+    found, manifest = make(path, tmp_path / "out", quality="off", settings=rules)
+    assert manifest["rules_that_fired"] == {f"top_{size}_gram": 1}
+    assert found["text"][0].endswith(rest)
+
+
+def test_the_top_gram_may_be_of_long_words(tmp_path: Path) -> None:
+    """Four words of twenty letters, once in 64 words, are a sixth of a text of short ones."""
+    stretch = " ".join(f"{noun * 4:.20}" for noun in _NOUNS[:4])
+    text = " ".join(f"{stretch} " + " ".join(f"w{n}{m}" for m in range(60)) for n in range(10, 19))
+    path = write_jsonl(tmp_path / "a.jsonl", [text, prose()])
+    _, manifest = make(path, tmp_path / "out", quality="off", settings={"rules.top_4_gram": 0.16})
+    assert manifest["rules_that_fired"] == {"top_4_gram": 1}
+
+
 def test_every_rule_is_tested() -> None:
     others = {f"repeated_{n:02}_grams" for n in range(5, 11)} | {f"top_{n}_gram" for n in (2, 3, 4)}
-    assert set(RULES) == set(STRICT) | others | {"repeated_paragraph_characters"}
+    assert set(RULES) == set(STRICT) | others
+
+
+def test_the_docs_have_the_thresholds_of_all_rules() -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "prepare.md").read_text(encoding="utf-8")
+    known, told = list(RULES), []
+    for line in page.splitlines():
+        cells = [cell.strip() for cell in line.strip("| ").split(" | ")]
+        names = re.findall(r"`(\w+)`", cells[0])
+        if not line.startswith("| `") or not names or names[0] not in RULES:
+            continue
+        if "…" in cells[0]:
+            names = known[known.index(names[0]) : known.index(names[1]) + 1]
+        told += names
+        for cell, quality in zip(cells[2:4], ("gentle", "strict"), strict=True):
+            assert cell == _in_words(names, quality), (cell, names)
+    assert sorted(told) == sorted(RULES)
+
+
+def _in_words(names: list[str], quality: str) -> str:
+    """Return the thresholds of some rules, as the docs have them in one cell."""
+    thresholds = [getattr(RULES[name], quality) for name in names]
+    sides = [RULES[name].beyond for name in names]
+    if len(names) > 4:
+        return f"{sides[0]} {thresholds[0]:g} … {thresholds[-1]:g}"
+    words = [
+        "–" if threshold is None else "any" if (threshold, side) == (0, "above") else f"{side} {threshold:,g}"
+        for threshold, side in zip(thresholds, sides, strict=True)
+    ]
+    words = list(dict.fromkeys(words))
+    if len(set(sides)) == 1:  # the side is said once
+        words[1:] = [word.removeprefix(f"{sides[0]} ") for word in words[1:]]
+    return ", ".join(words)
 
 
 def test_the_gentle_quality_keeps_ordinary_texts(shared_data: Path, tmp_path: Path) -> None:

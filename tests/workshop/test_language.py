@@ -18,6 +18,7 @@ import pytest
 
 import trainwright as tw
 from trainwright.foundation.errors import DataError, RecipeError, UserError
+from trainwright.reporting import numbers
 from trainwright.training.events import read_events
 from trainwright.training.loop import Position
 from trainwright.workshop.ask import ask_recipe
@@ -94,8 +95,11 @@ def test_it_says_what_it_does(run: tw.Run) -> None:
     assert any(event["kind"] == "samples" and event["samples"] for event in events)
     data = json.loads((run.path / "data.json").read_text())
     assert data["parts"]["training"]["tokens"] > data["parts"]["test"]["tokens"] > 0
-    assert data["tokenizer"]["fertility"][0]["script"] == "Latin"
+    fertility = data["tokenizer"]["fertility"][0]
+    assert fertility["script"] == "Latin"
     page = run.report.read_text()
+    assert "characters a token" in page
+    assert f'<td class="number">{numbers.number(fertility["characters_per_token"])}</td>' in page
     assert "What it writes" in page and "它写出的文本" in page
 
 

@@ -7,16 +7,19 @@ import io
 import json
 import multiprocessing
 import re
+import shutil
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+import text_checkpoints
 from rich.console import Console
 
 import trainwright as tw
 from trainwright.data import token_store
+from trainwright.features.language.checkpoint import load_language_tokenizer
 from trainwright.foundation.errors import DataError, RecipeError
 from trainwright.recipe.recipe import DataSettings
 from trainwright.reporting.console import language_summary
@@ -26,6 +29,7 @@ from trainwright.workshop.ask import ask_recipe
 from trainwright.workshop.language_context import fit_to_context
 from trainwright.workshop.language_data import LanguageData, describe_language, prepare_language
 from trainwright.workshop.language_source import as_text
+from trainwright.workshop.places import placed
 
 SMALL: dict[str, Any] = {"language.vocabulary": 400}
 TINY: dict[str, Any] = SMALL | {
@@ -131,6 +135,33 @@ def test_text_is_text_however_it_is_named(tmp_path: Path, monkeypatch: pytest.Mo
         assert set(table.column("text").to_list()) == {lines}, name
 
 
+@pytest.mark.parametrize("kind", ["zip", "tar", "gztar"])
+def test_an_archive_of_texts_is_its_texts(kind: str, tmp_path: Path) -> None:
+    for number in range(3):
+        (tmp_path / "in" / f"{number}").mkdir(parents=True)
+        (tmp_path / "in" / f"{number}" / "a.txt").write_text(f"{number} and so on\n" * 100)
+    archive = shutil.make_archive(str(tmp_path / "texts"), kind, tmp_path / "in")
+    data = prepared(archive)
+    assert data.table.column("file").to_list() == [f"{number}/a.txt" for number in range(3)]
+    assert data.table.column("text")[2].startswith("2 and so on")
+    assert data.form == "text" and len(data.indices["training"]) > 0
+
+
+def test_a_recipe_names_a_tokenizer_beside_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    text_checkpoints.checkpoint(tmp_path / "home" / "mine")
+    (tmp_path / "home" / "a.txt").write_text("some lines of text\n" * 100)
+    (tmp_path / "home" / "recipe.yaml").write_text(
+        "data: a.txt\ntask: causal-lm\nlanguage:\n  tokenizer: mine\n"
+    )
+    monkeypatch.chdir(tmp_path)
+    recipe, frame, base = ask_recipe(str(tmp_path / "home" / "recipe.yaml"), target=None)
+    data = prepare_language(placed(recipe, base), frame, base=base)
+    assert data.recipe.language.tokenizer == str(tmp_path / "home" / "mine")
+    assert not data.trained_tokenizer
+    known = load_language_tokenizer(str(tmp_path / "home" / "mine"))
+    assert data.tokenizer.hash_key == known.hash_key
+
+
 def test_texts_and_tables_together_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("text\n")
     write_rows(tmp_path / "a.jsonl", [{"text": "x"}])
@@ -172,7 +203,7 @@ def test_a_prepared_corpus_is_its_shards(tmp_path: Path) -> None:
     rows = [{"text": f"Day {number} of the story. {prose * 3}"} for number in range(80)]
     path = write_rows(tmp_path / "a.jsonl", rows)
     out = tmp_path / "corpus"
-    tw.prepare(path, out, quality="off", settings={"near_duplicates": "off"}, quiet=True)
+    tw.prepare(path, out, quality="off", settings={"near_duplicates": "off"}, workers=1, quiet=True)
     data = prepared(str(out))
     assert data.table.num_rows == len(pl.read_parquet(out / "part-*.parquet"))
     (out / "manifest.json").unlink()

@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+import trainwright as tw
 from trainwright.data.open import open_table
 from trainwright.data.sources import text
 from trainwright.data.table import Table
@@ -87,6 +88,52 @@ def test_parts_of_a_document_of_a_corpus_are_in_one_part() -> None:
     }
     sharing = share(frame([f"text {number}" for number in range(240)], **columns))
     assert all(len(parts) == 1 for parts in parts_of(sharing, documents).values())
+
+
+def test_parts_of_a_document_are_told_by_positions_where_an_older_corpus_says_no_more() -> None:
+    """Its long files had positions with commas, and with the byte that a slice begins at."""
+    behind = "", " after byte 16,777,216", " after byte 33,554,432"
+    positions = [f"part {number:,}{slice}" for slice in behind for number in (1, 999, 1_000)]
+    columns = {
+        "id": [str(number) for number in range(81 * 9)],
+        "source": [f"{number // 9}.txt" for number in range(81 * 9)],
+        "position": positions * 81,
+        "characters": [5] * (81 * 9),
+    }
+    texts = [f"text {number}" for number in range(81 * 9)]
+    # Among shards of a later version, those of an earlier one name no document.
+    for more in ({}, {"document": [None] * (81 * 9)}, {"document": ["a"] * 9 + [None] * (80 * 9)}):
+        sharing = share(frame(texts, **columns, **more))
+        assert all(len(parts) == 1 for parts in parts_of(sharing, columns["source"]).values())
+        assert "The pieces of a document stay in one part (81 documents)." in sharing.notes
+
+
+@pytest.mark.parametrize("cut", ["by the reader", "into slices", "behind the reader"])
+def test_parts_of_a_document_of_a_prepared_corpus_are_in_one_part(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cut: str
+) -> None:
+    """Three long documents among sixty short ones, of which none has its name in its text."""
+    if cut == "into slices":
+        for module in ("reader", "inputs", "readers.text"):
+            monkeypatch.setattr(f"trainwright.corpus.{module}.SLICE_BYTES", 3_000)
+    (tmp_path / "in").mkdir()
+    for number in range(63):
+        lines = "\n".join(f"{number} {line} of the lines." for line in range(900 if number < 3 else 1))
+        if cut == "behind the reader":
+            row = json.dumps({"text": lines})
+            (tmp_path / "in" / f"{number}.jsonl").write_text(row, encoding="utf-8")
+        else:
+            (tmp_path / "in" / f"{number}.txt").write_text(lines, encoding="utf-8")
+    settings = {"document_characters": 1_000, "near_duplicates": "off"}
+    tw.prepare(tmp_path / "in", tmp_path / "out", quality="off", settings=settings, workers=1, quiet=True)
+    table = open_table(DataSettings(path=str(tmp_path / "out" / "part-00000.parquet")))
+    positions = table.column("position").to_list()
+    assert any("after byte" in position for position in positions) == (cut == "into slices")
+    sources = table.column("source").to_list()
+    assert len(sources) > 100
+    sharing = share(table)
+    assert all(len(parts) == 1 for parts in parts_of(sharing, sources).values())
+    assert "The pieces of a document stay in one part (63 documents)." in sharing.notes
 
 
 def test_a_column_that_names_parts_is_taken() -> None:

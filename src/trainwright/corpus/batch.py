@@ -68,7 +68,7 @@ def clean(
     tokens = tokens_of(texts)
     ledger.read[0] += len(texts)
     ledger.read[1] += int(tokens.characters.sum())
-    languages = languages_of(tokens, texts)
+    languages = languages_of(tokens, texts, ledger)
     for language in languages:
         ledger.languages[language] = ledger.languages.get(language, 0) + 1
     alive = _of_languages(documents, texts, languages, tokens, settings, ledger)
@@ -249,3 +249,4 @@ def _meet(
             offset = tokens.bounds[number]
             spans = zip(found.begins[here] - offset, found.ends[here] - offset, strict=True)
             texts[number] = without(texts[number], spans)
+            light["cut"][place] = tokens.characters[number] - len(texts[number].decode())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -55,9 +56,9 @@ def text_column(rows: Sequence[Mapping[str, Any]], *, asked: str | None, name: s
 def all_texts(row: Mapping[str, Any]) -> list[str]:
     """Return every text of a row, those within lists and objects too."""
     found: list[str] = []
-    waiting: list[Any] = [row]
+    waiting: deque[Any] = deque([row])
     while waiting:
-        value = waiting.pop(0)
+        value = waiting.popleft()
         if isinstance(value, str):
             found.append(value)
         elif isinstance(value, Mapping):

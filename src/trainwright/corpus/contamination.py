@@ -121,7 +121,7 @@ def learn(
     owners: list[npt.NDArray[np.uint8]] = []
     told: dict[str, dict[str, int]] = {}
     for number, (name, documents) in enumerate(sets.items()):
-        found = np.zeros(0, dtype=np.uint64)
+        found = _Different()
         num_texts = num_short = 0
         for batch in _batches(documents):
             tokens = tokens_of(batch)
@@ -130,17 +130,43 @@ def learn(
                 begins, grams = tokens.grams(size, of=_may_hold(tokens, size, wide=wide))
                 own = _is_wide(tokens, begins, size) == wide
                 has_any[tokens.text_of[begins[own]]] = True
-                found = np.union1d(found, grams[own])
+                found.add(grams[own])
             num_texts += len(batch)
             num_short += int((~has_any).sum())
-        told[name] = {"texts": num_texts, "too_short": num_short, "n_grams": len(found)}
-        hashes.append(found)
-        owners.append(np.full(len(found), number, dtype=np.uint8))
+        different = found.all()
+        told[name] = {"texts": num_texts, "too_short": num_short, "n_grams": len(different)}
+        hashes.append(different)
+        owners.append(np.full(len(different), number, dtype=np.uint8))
     every = np.concatenate(hashes) if hashes else np.zeros(0, dtype=np.uint64)
     sets_of = np.concatenate(owners) if owners else np.zeros(0, dtype=np.uint8)
     order = np.argsort(every, kind="stable")
     made = Contamination(every[order], sets_of[order], names=tuple(sets), words=words, characters=characters)
     return made, told
+
+
+class _Different:
+    """Hashes that are collected, each kept once.
+
+    Those that are new are sorted in when they are more than those that are there: so all are sorted a few
+    times, however many there are, and what is held is at most twice what is kept.
+    """
+
+    def __init__(self) -> None:
+        self._sorted = np.zeros(0, dtype=np.uint64)
+        self._new: list[Hashes] = []
+        self._num_new = 0
+
+    def add(self, hashes: Hashes) -> None:
+        self._new.append(hashes)
+        self._num_new += len(hashes)
+        if self._num_new > max(len(self._sorted), _BATCH_BYTES):
+            self.all()
+
+    def all(self) -> Hashes:
+        """Return all hashes, sorted."""
+        self._sorted = np.unique(np.concatenate([self._sorted, *self._new]))
+        self._new, self._num_new = [], 0
+        return self._sorted
 
 
 def _may_hold(tokens: Tokens, size: int, *, wide: bool) -> npt.NDArray[np.bool_]:

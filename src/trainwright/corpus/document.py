@@ -15,6 +15,7 @@ class Document:
         position: where it is in the file, "line 17"; empty where the file is the document.
         kind: what the file was read as.
         url: where the source says that it came from.
+        part_of: position of the document that this is a part of; None where it is whole.
     """
 
     text: str
@@ -22,6 +23,7 @@ class Document:
     position: str
     kind: str
     url: str | None = None
+    part_of: str | None = None
 
     @property
     def where(self) -> str:

@@ -10,6 +10,16 @@ from trainwright.foundation.errors import UserError
 
 
 @cache
+def is_there(module: str) -> bool:
+    """Return whether a module of an extra is installed."""
+    try:
+        importlib.import_module(module)
+    except ImportError:
+        return False
+    return True
+
+
+@cache
 def extra(module: str, *, need: str, name: str = "corpus") -> Any:
     """Return a module of an extra.
 

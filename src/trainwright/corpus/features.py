@@ -22,14 +22,15 @@ LIGHT = np.dtype(
         ("exact", np.uint64, 2),
         ("bytes", np.uint32),
         ("characters", np.uint32),
+        ("cut", np.uint32),
         ("masked", np.uint16, len(KINDS)),
         ("set", np.uint8),
         ("signed", np.bool_),
     ]
 )
 """`exact` is a hash of the text without case and spaces, `bytes` and `characters` its length as it will be
-written, `masked` the places of personal data, `set` 1 + the evaluation set that it meets, `signed` whether it
-has a signature."""
+written, `cut` the characters of evaluation sets that were taken out of it, `masked` the places of personal
+data, `set` 1 + the evaluation set that it meets, `signed` whether it has a signature."""
 
 HEAVY = np.dtype([("bands", np.uint64, BANDS), ("signature", np.uint16, BINS)])
 

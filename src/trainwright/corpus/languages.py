@@ -1,18 +1,19 @@
 """Which language a text is in.
 
-Chinese, Japanese and Korean are told by their script, English by its function words, both from the words
-that are there already; everything else by py3langid (Lui and Baldwin 2012, 'langid.py'), which is slow, on
-its first few hundred characters.
+Chinese and Japanese are told by their script, English by its function words, both from the words that are
+there already; everything else by py3langid (Lui and Baldwin 2012, 'langid.py'), which is slow, on its first
+few hundred characters. Where that is not installed, the language of the others stays unknown.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
-from trainwright.corpus.extras import extra
+from trainwright.corpus.extras import extra, is_there
+from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.measures import word_hashes
 from trainwright.corpus.tokens import Tokens
 
@@ -57,13 +58,22 @@ _SHARE, _DIFFERENT = 0.12, 4
 
 _KANA_SHARE = 0.05
 
+_CLASSIFIER = "py3langid"
+_TOLD_WITHOUT = frozenset({"en", "zh", "ja", UNKNOWN})
 
-def languages_of(tokens: Tokens, texts: Sequence[bytes]) -> list[str]:
-    """Return the language of each text as a code of ISO 639: `en`, `zh`.
+
+def check_can_tell(languages: Iterable[str]) -> None:
+    """Refuse languages that only a package tells which is not installed.
 
     Raises:
-        UserError: the package for it is not installed.
+        UserError: the package for one of them is not installed.
     """
+    if not _TOLD_WITHOUT.issuperset(languages):
+        _classifier()
+
+
+def languages_of(tokens: Tokens, texts: Sequence[bytes], ledger: Ledger) -> list[str]:
+    """Return the language of each text as a code of ISO 639: `en`, `zh`; count those that stay untold."""
     found = [UNKNOWN] * len(texts)
     counts = np.maximum(tokens.counts, 1)
     english = np.zeros(len(texts), dtype=np.int64)
@@ -85,17 +95,20 @@ def languages_of(tokens: Tokens, texts: Sequence[bytes]) -> list[str]:
             japanese = kana[number] >= _KANA_SHARE * signs[number]
             found[number] = UNKNOWN if not signs[number] else "ja" if japanese else "zh"
         else:
-            found[number] = _guess(texts[number])
+            found[number] = _guess(texts[number], ledger)
     return found
 
 
-def _guess(text: bytes) -> str:
+def _guess(text: bytes, ledger: Ledger) -> str:
     part = text[: 4 * _LOOKED_AT].decode(errors="ignore")[:_LOOKED_AT]
     if not any(map(str.isalpha, part)):
+        return UNKNOWN
+    if not is_there(_CLASSIFIER):
+        ledger.note("texts whose language needs py3langid")
         return UNKNOWN
     code = str(_classifier().classify(part)[0])
     return UNKNOWN if code == "zxx" else {"yue": "zh", "wuu": "zh"}.get(code, code)
 
 
 def _classifier() -> Any:
-    return extra("py3langid", need="languages other than English, Chinese and Japanese")
+    return extra(_CLASSIFIER, need="languages other than English, Chinese and Japanese")

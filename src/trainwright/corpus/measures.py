@@ -35,6 +35,9 @@ _AGAIN = 1 / 200
 
 _LEAST = 0.05
 
+_LEAST_TOP = 0.16
+"""The smallest share of a top n-gram that a rule speaks of."""
+
 _TERMINAL = np.zeros(256, dtype=bool)
 _TERMINAL[[ord(sign) for sign in ".!?"]] = True
 _CLOSES = np.zeros(256, dtype=bool)
@@ -184,8 +187,8 @@ class Measures:
     def top_gram(self, size: int) -> Numbers:
         """Return the share of each text that its most frequent n-gram covers, where it comes again."""
         result = np.zeros(self.tokens.num_texts)
-        for n, texts in self._size(size, self._frequent):
-            begins, hashes = self.tokens.grams(n, of=texts)
+        for n, texts in self._size(size, self._most_of_a_pair > 1):
+            begins, hashes = self.tokens.grams(n, of=texts & self._may_cover(n))
             if not len(begins):
                 continue
             owner = self.tokens.text_of[begins]
@@ -198,9 +201,24 @@ class Measures:
             np.maximum.at(result, owner[order][heads], shares)
         return result
 
+    def _may_cover(self, n: int) -> Flags:
+        """Return the texts of which one n-gram could cover as much as a rule speaks of.
+
+        It comes no more often than the most frequent pair, and is no longer than the longest n-gram.
+        """
+        starts, ends = self.tokens.starts, self.tokens.ends
+        longest = np.zeros(self.tokens.num_texts, dtype=np.int64)
+        if len(starts) >= n:
+            spans = np.zeros(len(starts), dtype=np.int64)
+            # The last ones of a text reach into the next: longer than any of its own at worst.
+            spans[: len(starts) - n + 1] = ends[n - 1 :] - starts[: len(starts) - n + 1]
+            has_any = self.tokens.counts > 0
+            longest[has_any] = np.maximum.reduceat(spans, self.tokens.first[:-1][has_any])
+        return np.asarray(self._most_of_a_pair * longest >= _LEAST_TOP * self._content_bytes)
+
     @cached_property
-    def _frequent(self) -> Flags:
-        """Texts in which one pair of words comes so often that it could cover a sixth of the text."""
+    def _most_of_a_pair(self) -> Places:
+        """How often the most frequent pair of words, or of characters, comes in each text."""
         begins, hashes = self.tokens.grams(2)
         keys = _keys(self.tokens.text_of[begins], hashes)
         keys.sort()
@@ -208,8 +226,7 @@ class Measures:
         counts = np.diff(np.append(heads, len(keys)))
         most = np.zeros(self.tokens.num_texts, dtype=np.int64)
         np.maximum.at(most, (keys[heads] >> np.uint64(48)).astype(np.int64), counts)
-        # A pair twice as long as usual would have to be 1 of 30 pairs to cover a sixth.
-        return (most > 1) & (most * 30 >= self.tokens.counts)
+        return most
 
     def repeated_grams(self, size: int) -> Numbers:
         """Return the share of each text that n-grams cover which came before in it.

@@ -96,7 +96,7 @@ def schema() -> pa.Schema:
     """Return the columns of the corpus."""
     import pyarrow as pa
 
-    names = ("text", "id", "source", "position", "kind", "url", "language")
+    names = ("text", "id", "document", "source", "position", "kind", "url", "language")
     return pa.schema([*((name, pa.large_string()) for name in names), ("characters", pa.int64())])
 
 
@@ -105,7 +105,11 @@ def _table(cleaned: Cleaned) -> pa.Table:
 
     columns = (
         pa.array(cleaned.texts, pa.large_binary()).cast(pa.large_string()),
-        [_id(document) for document in cleaned.documents],
+        [_id(document, document.position) for document in cleaned.documents],
+        [
+            _id(document, document.position if document.part_of is None else document.part_of)
+            for document in cleaned.documents
+        ],
         [whole_characters(document.source) for document in cleaned.documents],
         [document.position for document in cleaned.documents],
         [document.kind for document in cleaned.documents],
@@ -123,9 +127,9 @@ def _table(cleaned: Cleaned) -> pa.Table:
     )
 
 
-def _id(document: Document) -> str:
-    """Return 16 hexadecimal digits that name a document by where it comes from."""
-    place = f"{document.source}\0{document.position}"
+def _id(document: Document, position: str) -> str:
+    """Return 16 hexadecimal digits that name a place of a document's source."""
+    place = f"{document.source}\0{position}"
     return hashlib.blake2b(place.encode(errors="replace"), digest_size=8).hexdigest()
 
 
@@ -176,11 +180,12 @@ def _cut(document: Document, most: int, ledger: Ledger) -> Iterator[Document]:
         yield document
         return
     text, begin, number = document.text, 0, 0
+    part_of = document.position if document.part_of is None else document.part_of
     while begin < len(text):
         end = len(text) if len(text) - begin <= most else cut_at(text, most, begin=begin)
         number += 1
         position = f"{document.position} part {number}".strip()
-        yield replace(document, text=text[begin:end], position=position)
+        yield replace(document, text=text[begin:end], position=position, part_of=part_of)
         begin = end
         while text.startswith("\n", begin):
             begin += 1

@@ -33,6 +33,7 @@ class Slice:
         num_bytes: about how much there is to read.
         file_bytes: size of the file when it was found.
         modified_ns: when it was written last.
+        first_row: number of its first row, where the reader counts rows.
     """
 
     path: Path
@@ -43,6 +44,7 @@ class Slice:
     num_bytes: int = 0
     file_bytes: int = 0
     modified_ns: int = 0
+    first_row: int = 0
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,15 @@ from trainwright.corpus.extras import extra
 from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.tokens import runs
 
-_CONTROLS = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\u200b\u2060]")
+_CONTROLS = re.compile("[\x00-\x08\x0e-\x1b\x7f\ufeff\u200b\u2060]")
 _CONTROL_BYTES = bytes([*range(9), 11, 12, *range(14, 32), 127])
+_SEPARATORS = {**dict.fromkeys(map(ord, "\x0b\x0c\x1c\x1d\x1e"), "\n"), ord("\x1f"): " "}
+_LINE_ENDS = {ord("\u2028"): "\n", ord("\u2029"): "\n\n"}
+"""Line, paragraph and page ends of other kinds: what stands on either side is no one word.
+
+U+0085 is none of them: in files it is the ellipsis of cp1252, which ftfy makes of it.
+"""
+
 _INVISIBLE = ("\ufeff".encode(), "\u200b".encode(), "\u2060".encode())
 
 _MOJIBAKE = re.compile(rb"\xc3[\x82-\xb4](?:[\xc2\xc3\xc5\xc6\xcb]|\xe2[\x80-\x84])|\xc2[\x80-\x9f]")
@@ -69,7 +76,7 @@ def repaired(text: str, ledger: Ledger) -> bytes:
         text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
         data = text.encode()
     if _has_controls(data):
-        text = _CONTROLS.sub("", text)
+        text = _CONTROLS.sub("", text.translate(_SEPARATORS))
         data = text.encode()
         ledger.note("texts with control characters taken out")
     if data.isascii():
@@ -81,6 +88,8 @@ def repaired(text: str, ledger: Ledger) -> bytes:
             if mended != text:
                 ledger.note("texts with broken characters mended")
                 text = mended
+    if "\u2028" in text or "\u2029" in text:
+        text = text.translate(_LINE_ENDS)
     text = _with_short_runs(text)
     if not unicodedata.is_normalized("NFC", text):
         text = unicodedata.normalize("NFC", text)

@@ -98,8 +98,9 @@ def _count(
             left.append(("contamination", name, met & (here == _CONTAMINATED)))
             if settings.contaminated == "cut":
                 ledger.note(f"texts with parts of {name} cut out", int((met & kept).sum()))
+                ledger.note(f"characters of parts of {name} cut out", int(part["cut"][met & kept].sum()))
         for step, reason, flags in left:
-            _left(ledger, step, reason, part["characters"][flags])
+            _left(ledger, step, reason, part["characters"][flags] + part["cut"][flags])
             _remember(shown, f"{step}.{reason}", flags, start)
         _remember(shown, "personal.masked", kept & part["masked"].any(axis=1), start)
     return shown

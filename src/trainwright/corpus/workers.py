@@ -25,22 +25,27 @@ _CRASHES = {
 """How a process ends that a library crashes; for lack of memory it is killed otherwise."""
 
 
-def do_all(work: Work, task: str, numbers: Sequence[int], *, workers: int, report: Report) -> None:
-    """Make pieces or shards; in this process where one worker is enough.
+def do_all(
+    work: Work, task: str, numbers: Sequence[int], *, workers: int, here: bool, report: Report
+) -> None:
+    """Make pieces or shards.
 
-    A piece in which a process crashes is made again; the file that it crashes at twice is set aside.
+    A piece in which a process crashes is made again; the file that it crashes at twice is set aside. So even
+    one piece has a process of its own, unless the user asked for none.
 
     Args:
         work: the folder of work.
         task: "piece" or "shard".
         numbers: which of them.
         workers: processes.
+        here: make all of it in this process; what crashes then ends it.
         report: told of documents and bytes as they are done.
 
     Raises:
         UserError: what one of the processes found to be wrong; the others are stopped.
     """
-    if min(workers, len(numbers)) <= 1:
+    # One shard is written here: it is made of what pieces hold, and no file of the user is read for it.
+    if here or (task == "shard" and len(numbers) <= 1):
         for number in numbers:
             work.do(task, number, report)
         return

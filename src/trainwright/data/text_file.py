@@ -11,6 +11,13 @@ from typing import BinaryIO
 
 from trainwright.foundation.errors import DataError, nearest
 
+ENDINGS = frozenset(
+    {".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".org", ".adoc", ".log", ".srt"}
+    | {".py", ".pyi", ".js", ".ts", ".jsx", ".tsx", ".java", ".kt", ".scala", ".c", ".h", ".cc", ".cpp"}
+    | {".hpp", ".cs", ".go", ".rs", ".rb", ".php", ".swift", ".r", ".jl", ".lua", ".pl", ".sh", ".sql"}
+)
+"""Endings of files that are read in a folder of texts, by training and by `prepare`."""
+
 _BLOCK = 1 << 20
 _GIVE = "give texts, a table (CSV, JSONL, Parquet, Excel …), or a folder of images or sounds"
 

@@ -28,7 +28,7 @@ _REASONS = {
     "near": mark("nearly the same text"),
     "broken line": mark("a line that is no JSON object"),
     "line too long": mark("a line of more than 64 MB"),
-    "no text": mark("a row without text"),
+    "no text": mark("a row or file without text"),
     "page without main text": mark("a page without main text"),
     "page with another status than 200": mark("a page with another status than 200"),
     "page too large": mark("a page of more than 16 MB"),
@@ -43,6 +43,7 @@ _REASONS = {
     "texts with broken characters mended": mark("texts with broken characters mended"),
     "texts brought to one form of characters (NFC)": mark("texts brought to one form of characters (NFC)"),
     "texts with bytes that could not be read": mark("texts with bytes that could not be read"),
+    "texts whose language needs py3langid": mark("texts whose language only py3langid could tell"),
 }
 """What the corpus package calls reasons and changes; anything else is the name of a rule, set or language."""
 

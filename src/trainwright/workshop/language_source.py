@@ -9,7 +9,8 @@ from pathlib import Path
 from trainwright.data.locate import locate, source_of
 from trainwright.data.source import table_suffixes
 from trainwright.data.sources.folder import TEXT_ENDINGS
-from trainwright.data.sources.text import ENDINGS, files_below
+from trainwright.data.sources.text import files_below
+from trainwright.data.text_file import ENDINGS
 from trainwright.foundation.errors import DataError
 from trainwright.recipe.recipe import DataSettings
 

@@ -47,10 +47,14 @@ _SHARES = (0.05, 0.05)
 """Validation and test where the recipe does not say: texts are many tokens."""
 _MOST_JOINED = 0.1
 """Share of all samples that equal ones may join to one group before they are left where they are."""
-_VERSION = 1
+_VERSION = 2
 """Version of the cached repeats; raised when they change."""
 _CORPUS = frozenset({"text", "id", "source", "position", "characters"})
 """Columns by which the shards of `trainwright prepare` are known."""
+_DOCUMENT = "document"
+"""Their column that is the same in all parts of a document; earlier versions wrote none."""
+_PART = r" ?part [\d,]+(?: after byte [\d,]+)?$"
+"""What of a position says which part of a document a row is."""
 
 
 @dataclass(frozen=True)
@@ -209,11 +213,14 @@ def _documents(table: Table) -> Array | None:
 
 def _first_of_document(table: Table) -> Array:
     """Return for every row of a corpus the first one of the same document, int64 [rows]."""
-    place = pl.concat_str(
-        "source", pl.lit("\n"), pl.col("position").str.replace(r" ?part \d+$", ""), ignore_nulls=True
-    )
+    columns = ["source", "position"]
+    whole = pl.col("position").str.replace(_PART, "")
+    place = pl.concat_str("source", pl.lit("\n"), whole, ignore_nulls=True)
+    if _DOCUMENT in table.schema:  # null in shards of an earlier version among others
+        columns.append(_DOCUMENT)
+        place = pl.coalesce(_DOCUMENT, place)
     # Hashes, as the names of all sources are more than memory may hold.
-    hashes = [frame.select(place).to_series().hash() for frame in table.chunks(["source", "position"])]
+    hashes = [frame.select(place).to_series().hash() for frame in table.chunks(columns)]
     return first_of(pl.concat(hashes))
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from trainwright.corpus.languages import check_can_tell
 from trainwright.corpus.settings import CorpusSettings, with_changes
 from trainwright.corpus.work import NAME, Work
 from trainwright.foundation.devices import num_cpus
@@ -72,7 +73,8 @@ def prepare(
         quality: how strict the rules of quality are: "off", "gentle" or "strict".
         decontaminate: evaluation sets, in files of the same kinds; texts that hold a part of one leave.
         settings: any other setting, `{"shard_megabytes": 64, "rules.gopher_few_words": 20}`.
-        workers: processes; as many as there are cores by default.
+        workers: processes; as many as there are cores by default. With 1 all is done in this process, which
+            a file that crashes a reader ends, too.
         force: make it again where there is one; that goes once the sources and sets have been found.
         quiet: say nothing.
 
@@ -85,6 +87,7 @@ def prepare(
     folder = Path(output)
     chosen = with_changes(CorpusSettings(), {"languages": languages, "quality": quality})
     wanted = with_changes(chosen, settings)
+    check_can_tell(wanted.languages)
     given, evaluation = _names(sources), _names(decontaminate)
     if not given:
         raise UserError("there is nothing to read", fix="name files or folders of texts")
@@ -103,7 +106,7 @@ def prepare(
         work = _begun(folder, given, evaluation, wanted, force=force, progress=progress)
         if not (folder / MANIFEST).exists():
             try:
-                _make(work, folder, count, progress)
+                _make(work, folder, progress, workers=count, here=workers == 1)
             except DataError:  # nothing could be read, or stays: there is nothing to go on from
                 _clear(folder)
                 raise
@@ -147,7 +150,7 @@ def _begun(
     return work
 
 
-def _make(work: Work, folder: Path, workers: int, progress: CorpusProgress) -> None:
+def _make(work: Work, folder: Path, progress: CorpusProgress, *, workers: int, here: bool) -> None:
     from trainwright.corpus.features import gather
     from trainwright.corpus.manifest import manifest_of
     from trainwright.corpus.resolve import resolve
@@ -158,7 +161,7 @@ def _make(work: Work, folder: Path, workers: int, progress: CorpusProgress) -> N
     for name in ("pieces", "shards"):
         make_folder(work.path / name)
     with progress.bytes("Reading", work.plan["bytes"], done=_bytes_done(work)) as report:
-        do_all(work, "piece", work.pieces_left(), workers=workers, report=report)
+        do_all(work, "piece", work.pieces_left(), workers=workers, here=here, report=report)
     if not work.resolved.exists():
         with progress.working("Looking for doubles"):
             if not work.features.folder.exists():
@@ -169,7 +172,7 @@ def _make(work: Work, folder: Path, workers: int, progress: CorpusProgress) -> N
     left = work.shards_left()
     done = rows - sum(work.shards[number]["rows"] for number in left)
     with progress.documents("Writing", rows, done=done) as report:
-        do_all(work, "shard", left, workers=workers, report=report)
+        do_all(work, "shard", left, workers=workers, here=here, report=report)
     manifest = manifest_of(work)
     write_corpus_report(folder / REPORT, manifest)
     write_json(folder / MANIFEST, manifest)  # the last: where it is, the corpus is finished

@@ -10,6 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from trainwright.features.language import samples, train
+from trainwright.features.language.formats import Sample
 from trainwright.features.language.samples import blocks_of
 from trainwright.features.language.template import CHATML, ChatTemplate, Turn
 from trainwright.features.language.tokenizer import LanguageTokenizer
@@ -53,6 +55,32 @@ def test_long_texts_are_cut_where_tokens_end(parts: list[str]) -> None:
     assert "".join(blocks) == text
     made = tokenizer("bpe")
     assert np.array_equal(np.concatenate(made.encode(blocks)), made.encode([text])[0])
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram", "wordpiece"])
+def test_ids_do_not_depend_on_how_a_text_is_cut_for_threads(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "_BLOCK", 60)
+    text = "\n".join([*TEXTS, "", "  an indented line", "no space", "\t tabs", "", *TEXTS])
+    made = tokenizer(kind)
+    assert made.cuts_anywhere == (kind != "wordpiece")
+    assert len(list(blocks_of(text))) > 100
+    cut = samples.tokenized([Sample(text), Sample("short")], [0, 1], made, task="causal-lm")
+    whole = [[made.first, *made.encode([each])[0].tolist(), made.end] for each in (text, "short")]
+    assert cut.ids.tolist() == [*whole[0], *whole[1]]
+    assert cut.lengths.tolist() == list(map(len, whole))
+
+
+def test_a_tokenizer_is_trained_on_a_sample_of_all_texts(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [f"{number:04}" * 250 for number in range(100)]
+    assert list(train.sampled(texts, 100_000)) == texts
+    monkeypatch.setattr(train, "SAMPLE_CHARACTERS", 10_000)
+    found = list(train.sampled(texts, 100_000))
+    assert sum(map(len, found)) == pytest.approx(10_000, rel=0.01)
+    assert [int(text[:4]) // 10 for text in found] == list(range(10))  # one of each ten
+    long = ["a" * 100_000, "b" * 300_000]  # of long texts, ten thousand characters at least
+    assert list(train.sampled(long, 400_000)) == ["b" * 10_000]
 
 
 def test_only_the_template_ends_a_turn() -> None:

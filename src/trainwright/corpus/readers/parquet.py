@@ -39,16 +39,13 @@ def read_parquet(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document
 
 
 def _read(file: Any, part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
-    size = sum(file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups))
-    if size > max(RATIO_FROM_BYTES, MAX_RATIO * part.path.stat().st_size):
-        raise bomb(part.name)
     columns = _text_columns(file)
     if asked.all_texts:
         column = ""
     else:
         if asked.text_column is not None:
             columns = file.schema_arrow.names
-        looked_at = min(_LOOKED_AT, _rows(file, range(file.num_row_groups)))
+        looked_at = min(_LOOKED_AT, _rows(file, _first_groups(file)))
         first = next(file.iter_batches(looked_at, columns=columns), None) if columns else None
         rows = first.to_pylist() if first is not None else []
         column = text_column(
@@ -56,9 +53,9 @@ def _read(file: Any, part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Docu
         )
         columns = [column, *(name for name in ("url", "uri") if name in columns and name != column)]
     end = file.num_row_groups if part.end is None else part.end
-    number = sum(file.metadata.row_group(group).num_rows for group in range(part.start))
+    number = part.first_row
     groups = list(range(part.start, end))
-    given, most = 0, max(RATIO_FROM_BYTES, MAX_RATIO * part.path.stat().st_size)
+    given, most = 0, _most_bytes(part.path)
     for batch in file.iter_batches(_rows(file, groups), row_groups=groups, columns=columns):
         for row in batch.to_pylist():
             texts = [as_text(row[column])] if column else list(all_texts(row))
@@ -71,6 +68,21 @@ def _read(file: Any, part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Docu
                 else:
                     ledger.leave("read", "no text", 0, where=f"{part.name} row {number:,}", text="")
             number += 1
+
+
+def _most_bytes(path: Path) -> int:
+    """Return how much a file may unpack to."""
+    return max(RATIO_FROM_BYTES, MAX_RATIO * path.stat().st_size)
+
+
+def _first_groups(file: Any) -> list[int]:
+    """Return the row groups that hold the rows by which the column of the text is told."""
+    groups: list[int] = []
+    rows = 0
+    while rows < _LOOKED_AT and len(groups) < file.num_row_groups:
+        rows += file.metadata.row_group(len(groups)).num_rows
+        groups.append(len(groups))
+    return groups
 
 
 def _rows(file: Any, groups: Sequence[int]) -> int:
@@ -120,21 +132,29 @@ def _is_text(kind: Any) -> bool:
 
 
 def _slices(path: Path, name: str, kind: str) -> list[Slice]:
-    """Cut a file between its row groups; a damaged one stays whole, and its reader says so."""
+    """Cut a file between its row groups; a damaged one stays whole, and its reader says so.
+
+    Raises:
+        DataError: by its own account it unpacks to far more than it is.
+    """
     import pyarrow as pa
 
     try:
         with _open(path) as file:
-            sizes = [file.metadata.row_group(group).total_byte_size for group in range(file.num_row_groups)]
+            groups = [file.metadata.row_group(group) for group in range(file.num_row_groups)]
+            counts = [(group.total_byte_size, group.num_rows) for group in groups]
     except (pa.ArrowException, OSError):
         return whole(path, name, kind)
+    if sum(size for size, _ in counts) > _most_bytes(path):
+        raise bomb(name)
     made: list[Slice] = []
-    start = held = 0
-    for group, size in enumerate(sizes):
+    start = held = row = first_row = 0
+    for group, (size, rows) in enumerate(counts):
         held += size
-        if held >= SLICE_BYTES or group == len(sizes) - 1:
-            made.append(Slice(path, name, kind, start, group + 1, held))
-            start, held = group + 1, 0
+        row += rows
+        if held >= SLICE_BYTES or group == len(counts) - 1:
+            made.append(Slice(path, name, kind, start, group + 1, held, first_row=first_row))
+            start, held, first_row = group + 1, 0, row
     return made or whole(path, name, kind)
 
 

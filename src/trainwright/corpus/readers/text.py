@@ -1,4 +1,4 @@
-"""Plain text: a file, a paragraph or a line is a document; long ones are cut where a line ends."""
+"""Plain text and source code: a file, a paragraph or a line is a document; long ones are cut at line ends."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from trainwright.corpus.encodings import HEAD, encoding_of
 from trainwright.corpus.ledger import Ledger
 from trainwright.corpus.reader import READERS, SLICE_BYTES, Asked, Reader, Slice, whole
 from trainwright.corpus.streams import BLOCK, head_of, is_compressed, opened
+from trainwright.data.text_file import ENDINGS
 
 _Decoder = codecs.IncrementalDecoder | io.IncrementalNewlineDecoder
 
@@ -41,7 +42,7 @@ def read_text(part: Slice, asked: Asked, ledger: Ledger) -> Iterator[Document]:
                 number += 1
                 alone = whole_file and not part.start and part.end is None
                 position = "" if alone else f"part {number:,}{behind}"
-                yield Document(text, part.name, position, part.kind)
+                yield Document(text, part.name, position, part.kind, part_of=None if alone else "")
                 continue
             pieces = text.split("\n") if asked.split == "line" else _BLANK_LINES.split(text)
             for piece in pieces:
@@ -114,4 +115,7 @@ def cut_at(text: str, most: int, *, begin: int = 0) -> int:
     return begin + most
 
 
-READERS.register("text")(Reader(read_text, (".txt", ".text"), slices=slices))
+# Markdown has a reader of its own.
+_SUFFIXES = tuple(sorted(ENDINGS - {".md", ".markdown"}))
+
+READERS.register("text")(Reader(read_text, _SUFFIXES, slices=slices))

@@ -17,7 +17,7 @@ import polars as pl
 from trainwright.data.collect import Reading, collect
 from trainwright.data.source import SOURCES, Memory, Place, Source
 from trainwright.data.table import Table
-from trainwright.data.text_file import is_guess, open_utf8, read_as, text_encoding
+from trainwright.data.text_file import ENDINGS, is_guess, open_utf8, read_as, text_encoding
 from trainwright.data.wording import counted
 from trainwright.foundation.errors import DataError
 from trainwright.foundation.hashing import json_hash
@@ -25,13 +25,6 @@ from trainwright.recipe.recipe import DataSettings
 
 TEXT, FILE, PIECE = "text", "file", "piece"
 """Columns of the table: the text, the file that it is from, and which piece of a long file it is, from 0."""
-
-ENDINGS = frozenset(
-    {".txt", ".text", ".md", ".markdown", ".rst", ".tex", ".org", ".adoc", ".log", ".srt"}
-    | {".py", ".pyi", ".js", ".ts", ".jsx", ".tsx", ".java", ".kt", ".scala", ".c", ".h", ".cc", ".cpp"}
-    | {".hpp", ".cs", ".go", ".rs", ".rb", ".php", ".swift", ".r", ".jl", ".lua", ".pl", ".sh", ".sql"}
-)
-"""Endings of files that are read in a folder of texts."""
 
 DOCUMENT_CHARACTERS = 1 << 22
 """A longer file is cut, at a blank line where there is one, else at the end of a line."""

@@ -118,11 +118,11 @@ def blocks_of(text: str) -> Iterator[str]:
     """
     place = 0
     while len(text) - place > _BLOCK:
-        cut = text.find("\n", place + _BLOCK // 2, place + 2 * _BLOCK)
+        cut = text.find("\n", place + _BLOCK // 2)
         while cut >= 0 and (
             text[cut - 1].isspace() or text[cut + 1 : cut + 2].isspace() or cut + 1 >= len(text)
         ):
-            cut = text.find("\n", cut + 1, place + 2 * _BLOCK)
+            cut = text.find("\n", cut + 1)
         if cut < 0:
             break
         yield text[place : cut + 1]
