@@ -66,7 +66,7 @@ def test_ids_do_not_depend_on_how_a_text_is_cut_for_threads(
     made = tokenizer(kind)
     assert made.cuts_anywhere == (kind != "wordpiece")
     assert len(list(blocks_of(text))) > 100
-    cut = samples.tokenized([Sample(text), Sample("short")], [0, 1], made, task="causal-lm")
+    cut = samples.tokenized([Sample(text), Sample("short")], [0, 1], made, task="causal-lm", where=str)
     whole = [[made.first, *made.encode([each])[0].tolist(), made.end] for each in (text, "short")]
     assert cut.ids.tolist() == [*whole[0], *whole[1]]
     assert cut.lengths.tolist() == list(map(len, whole))
