@@ -15,7 +15,7 @@ DOCS = Path(__file__).resolve().parents[2] / "docs"
 BLOCK = re.compile(r"^```(bash|python)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
 
-SHORTER = {"--budget 3m": "--budget '20 steps'", "--budget 2m": "--budget '20 steps'"}
+SHORTER = {"--budget 3m": "--budget '8 steps'", "--budget 2m": "--budget '8 steps'", "[:40]": "[:12]"}
 """Tutorials that take minutes take seconds here."""
 LEAVES = {
     "first-model": {"runs/wine/report.html": 100_000, "predictions.csv": 1_000},

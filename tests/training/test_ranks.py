@@ -162,7 +162,7 @@ def test_rows_are_shared_out_once_and_evenly(rows: int, size: int) -> None:
     ("size", "settings", "batch"),
     [
         (2, {"clip": 0.1}, 16),
-        (3, {"accumulation": 2, "ema": 0.9}, 16),
+        pytest.param(3, {"accumulation": 2, "ema": 0.9}, 16, marks=pytest.mark.slow),
         (3, {"optimizer": "sgd"}, 2),  # one process has no row
     ],
 )

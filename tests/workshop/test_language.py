@@ -213,7 +213,10 @@ def test_parts_of_a_step_weigh_as_much_as_they_have_tokens(uneven: Path) -> None
         np.testing.assert_allclose(other, losses[0], atol=0, rtol=1e-6)
 
 
-@pytest.mark.parametrize(("accumulation", "processes"), [(2, 1), (4, 1), (8, 1), (1, 2), (2, 2)])
+@pytest.mark.parametrize(
+    ("accumulation", "processes"),
+    [(2, 1), (4, 1), (8, 1), pytest.param(1, 2, marks=pytest.mark.slow), (2, 2)],
+)
 def test_neither_accumulation_nor_processes_change_the_loss(
     accumulation: int, processes: int, even: Path, uneven: Path, tmp_path: Path
 ) -> None:

@@ -14,7 +14,7 @@ from trainwright.models.language.pretrained import Pretrained
 from trainwright.models.language.slivers import Sliver
 from trainwright.recipe.recipe import Recipe, TuningSettings
 from trainwright.workshop import language_network
-from trainwright.workshop.language_job import cost_of, numbers_of
+from trainwright.workshop.language_cost import cost_of, numbers_of
 from trainwright.workshop.language_network import load_pretrained
 from trainwright.workshop.speed import engine_said
 

@@ -88,7 +88,9 @@ def test_bytes_are_those_of_the_tokens_that_are_told(
 ) -> None:
     tokenizer = train_tokenizer(texts(50)["text"], kind="bpe", vocabulary=280, masked=False)
     some = ["the old cat sat under the red tree", "Katze übte 猫", "", "a dog ran"]
-    made = tokenized([Sample(text=text) for text in some], range(len(some)), tokenizer, task="causal-lm")
+    made = tokenized(
+        [Sample(text=text) for text in some], range(len(some)), tokenizer, task="causal-lm", where=str
+    )
     offsets = np.concatenate([[0], np.cumsum(made.lengths)])
     tokens = Tokens(made.ids, None, offsets, made.rows, made.sizes, made.characters)
     cutting = Cutting(tokens, np.arange(len(some)), 8, long, 1, None)

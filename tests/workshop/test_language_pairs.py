@@ -52,7 +52,7 @@ def trained(data: str, name: str, run: Path, budget: str = "3 steps", **settings
     return tw.train(data, task="sequence-to-sequence", budget=budget, settings=words, run=run)
 
 
-@pytest.fixture(scope="module", params=["t5", "bart"])
+@pytest.fixture(scope="module", params=["t5", pytest.param("bart", marks=pytest.mark.slow)])
 def run(request: pytest.FixtureRequest, data: str, tmp_path_factory: pytest.TempPathFactory) -> tw.Run:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TRAINWRIGHT_CACHE", str(tmp_path_factory.getbasetemp() / "cache"))
@@ -190,6 +190,7 @@ def test_accumulation_does_not_change_the_loss(data: str, tmp_path: Path) -> Non
     np.testing.assert_allclose(losses[2], losses[0], atol=1e-5, rtol=0)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_to_the_same_weights(data: str, tmp_path: Path) -> None:
     name = checkpoint(tmp_path / "base", "bart", dropout=0.1)
     settings = {"training.batch_tokens": 400, "training.checkpoint_minutes": 1e-9}

@@ -72,7 +72,7 @@ def test_sigterm_is_handed_on_and_resume_goes_on_with_as_many(
 ) -> None:
     rows.write_csv(tmp_path / "flats.csv")
     data, path = str(tmp_path / "flats.csv"), tmp_path / "two"
-    steps = "600 steps"
+    steps = "300 steps"
     settings = {**plain, "training.early_stopping": 0}
     one = tw.train(data, target="grade", budget=steps, settings=settings, run=tmp_path / "one")
     words = [word for key, value in settings.items() for word in ("--set", f"{key}={value}")]

@@ -169,9 +169,9 @@ def _texts(model: TextModel, table: Table) -> tuple[dict[str, float], int]:
     from trainwright.features.language.formats import choose_format
     from trainwright.features.language.samples import parts_of, read_samples, tokenized
     from trainwright.tasks.language import LANGUAGE_TASKS
-    from trainwright.workshop.language_job import reading_of
     from trainwright.workshop.language_judging import measured, text_read
     from trainwright.workshop.language_network import objective_of
+    from trainwright.workshop.language_reading import reading_of
 
     recipe, task = model.recipe, model.recipe.task
     assert task is not None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import math
-import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -31,6 +29,7 @@ from trainwright.workshop.language_choices import (
     evaluate_every,
 )
 from trainwright.workshop.language_context import fit_to_context
+from trainwright.workshop.language_cost import cost_of, numbers_of
 from trainwright.workshop.language_data import LanguageData, describe_language, prepare_language
 from trainwright.workshop.language_network import (
     build_network,
@@ -41,8 +40,10 @@ from trainwright.workshop.language_network import (
     load_pretrained,
     objective_of,
 )
+from trainwright.workshop.language_prompts import check_prompts, written
+from trainwright.workshop.language_reading import mask_token_of, reading_of
 from trainwright.workshop.start import write_start
-from trainwright.workshop.text_model import LongPrompt, TextModel
+from trainwright.workshop.text_model import TextModel
 
 if TYPE_CHECKING:
     import torch
@@ -50,13 +51,11 @@ if TYPE_CHECKING:
 
     from trainwright.features.language.tokenizer import LanguageTokenizer
     from trainwright.models.language.base import LanguageModel
-    from trainwright.tasks.language import LanguageTask, Reading
+    from trainwright.tasks.language import LanguageTask
     from trainwright.training.loop import Judgement, Outcome, Trainer
 
 _GPU_SHARE = 64
 """How many times as much a GPU reads of validation."""
-_PROMPTS = 2
-_PROMPT_TOKENS = 16
 
 
 @dataclass
@@ -209,62 +208,7 @@ class LanguageJob(Job):
 
     def samples(self, network: Any) -> list[dict[str, str]]:
         """Return what the model makes of some prompts: [{"prompt", "text"}]."""
-        settings = self.recipe.evaluation
-        if not self.task.writes or settings.sample_tokens == 0:
-            return []
-        model = TextModel(self.recipe, self.data.tokenizer, network)
-        words: dict[str, Any] = {"max_tokens": settings.sample_tokens, "temperature": 0.8, "top_p": 0.95}
-        asked: Sequence[Any] = settings.prompts or prompts_of(
-            self.data, _PROMPTS, most=self.recipe.language.context if self.data.encodes else None
-        )
-        if self.recipe.task in {"chat", "preference"}:
-            asked = [[{"role": "user", "content": one}] if isinstance(one, str) else one for one in asked]
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", LongPrompt)  # it is shown, not judged
-            return [
-                {
-                    "prompt": prompt if isinstance(prompt, str) else prompt[-1]["content"],
-                    "text": "".join(model.stream(prompt, seed=self.recipe.seed, **words)),
-                }
-                for prompt in asked
-            ]
-
-
-def prompts_of(data: LanguageData, number: int, *, most: int | None = None) -> list[Any]:
-    """Return beginnings of validation samples; of conversations all up to the first answer, as messages.
-
-    Args:
-        data: prepared.
-        number: of them.
-        most: tokens of a sample; longer ones are left out.
-    """
-    from trainwright.features.language.formats import FORMATS
-    from trainwright.features.language.samples import read_samples, source_of
-
-    index = data.indices["validation"]
-    if most is not None:
-        index = index[data.tokens.lengths[index] <= most]
-    index = index[:number]
-    if data.recipe.task == "causal-lm":
-        tokens = data.tokens
-        found = []
-        for sample in index.tolist():
-            first = int(tokens.offsets[sample])
-            until = min(first + 1 + _PROMPT_TOKENS, int(tokens.offsets[sample + 1]) - 1)
-            found.append(data.tokenizer.decode(tokens.ids[first:until]))
-        return found
-    rows = data.tokens.rows[index // data.parts_each]
-    frame = data.table.take(rows, sorted(set(data.names.values())))
-    samples, _, _ = read_samples(frame, FORMATS[data.form], data.names, 0)
-    if data.recipe.task == "sequence-to-sequence":
-        return [source_of(sample) for sample in samples]
-    messages = []
-    for sample in samples:
-        until = next(
-            (n for n, turn in enumerate(sample.turns) if turn.role == "assistant"), len(sample.turns)
-        )
-        messages.append([{"role": turn.role, "content": turn.text} for turn in sample.turns[:until]])
-    return [each for each in messages if each]
+        return written(self.recipe, self.data, self.task, network)
 
 
 def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = ALONE) -> LanguageJob:
@@ -292,7 +236,7 @@ def language_job(recipe: Recipe, frame: Any, base: Path | None, ranks: Ranks = A
     if depth is not None:
         data.notes.append(f"The model has {depth} layers: what the budget and the training texts can teach.")
     fit_to_context(data, task)
-    _check_prompts(recipe, data, network)
+    check_prompts(recipe, data, network)
     batches = task.batches(data.indices["training"], budget=batch_tokens, training=True)
     plan = batches.plan(0)
     if not len(plan):
@@ -350,7 +294,7 @@ def _on_checkpoint(recipe: Recipe, frame: Any, base: Path | None) -> tuple[Langu
     tokenizer = load_language_tokenizer(recipe.model.checkpoint)
     network = _seeded(recipe, tokenizer)
     _reads(recipe, network)
-    _mask_token(recipe, tokenizer)
+    mask_token_of(recipe, tokenizer)
     data = prepare_language(
         recipe, frame, base=base, checkpoint=tokenizer, encodes=kind_of(recipe) == "sequence-to-sequence"
     )
@@ -429,37 +373,6 @@ def _training_tokens(data: LanguageData) -> int:
     return int(sum(data.tokens.lengths[index + part].sum() for part in range(data.parts_each)))
 
 
-def reading_of(recipe: Recipe, tokenizer: LanguageTokenizer) -> Reading:
-    """Return how samples are read, from a recipe in which that is resolved."""
-    from trainwright.tasks.language import Reading
-
-    language, masked = recipe.language, recipe.task == "masked-lm"
-    assert language.context is not None and language.long != "auto"
-    return Reading(
-        context=language.context,
-        long=language.long,
-        seed=recipe.seed,
-        vocabulary=tokenizer.vocabulary,
-        mask_token=_mask_token(recipe, tokenizer),
-        mask=language.mask,
-        word_ends=tokenizer.word_ends if masked else None,
-        special=tokenizer.special_ids,
-        beta=language.beta,
-    )
-
-
-def _mask_token(recipe: Recipe, tokenizer: LanguageTokenizer) -> int | None:
-    """Return the id that hides others, which only a masked model needs."""
-    found = tokenizer.id_of("mask_token")
-    if found is None and recipe.task == "masked-lm":
-        raise RecipeError(
-            "this tokenizer has no token that hides others",
-            where=recipe.model.checkpoint or "language.tokenizer",
-            fix="choose one with a mask_token in its tokenizer_config.json, or leave language.tokenizer out",
-        )
-    return found
-
-
 def _fresh(recipe: Recipe, vocabulary: int) -> LanguageModel:
     return load_pretrained(recipe) if family_of(recipe) == "pretrained" else build_network(recipe, vocabulary)
 
@@ -476,23 +389,6 @@ def _check_vocabulary(recipe: Recipe, tokenizer: LanguageTokenizer, network: Lan
         )
 
 
-def _check_prompts(recipe: Recipe, data: LanguageData, network: LanguageModel) -> None:
-    """Refuse prompts that an encoder cannot read now, and not at the first evaluation."""
-    from trainwright.features.language.pairs import PairFrames
-
-    if not network.encodes or network.context is None:
-        return
-    frames = PairFrames.of(data.tokenizer, encodes=True)
-    for ids in data.tokenizer.encode(recipe.evaluation.prompts):
-        if len(frames.source(ids)) > network.context:
-            raise RecipeError(
-                f"a prompt has {len(frames.source(ids)):,} tokens, and the model reads at most "
-                f"{network.context:,}",
-                where="evaluation.prompts",
-                fix="shorten it",
-            )
-
-
 def _precision(device: Any) -> tuple[Literal["float32", "bfloat16"], str]:
     from trainwright.foundation.bfloat16 import WORTH_IT, cpu_gain
 
@@ -501,34 +397,3 @@ def _precision(device: Any) -> tuple[Literal["float32", "bfloat16"], str]:
     if device.type == "cpu" and (gain := cpu_gain()) >= WORTH_IT:
         return "bfloat16", f"this CPU multiplies matrices {gain:.1f} times faster in it"
     return "float32", ""
-
-
-def numbers_of(parameter: torch.Tensor) -> int:
-    """Return how many numbers a parameter is: bitsandbytes packs two of 4 bits into a byte."""
-    packed = getattr(parameter, "quant_state", None)
-    return parameter.numel() if packed is None else math.prod(packed.shape)
-
-
-def cost_of(network: LanguageModel, *, tokens_a_step: float, context: int) -> dict[str, Any]:
-    """Return what a step costs: parameters, operations by 6N + 12·L·d·T, and bytes.
-
-    Args:
-        network: the model.
-        tokens_a_step: of an update.
-        context: tokens of a row.
-    """
-    total = sum(numbers_of(p) for p in network.parameters())
-    num_learned = sum(p.numel() for p in network.parameters() if p.requires_grad)
-    layers, width = network.shape
-    # Kaplan et al. 2020: twice forward and four times back for each weight; attention beside it.
-    # Of an encoder and a decoder a token goes through one.
-    a_token = (3 if network.encodes else 6) * total + 12 * layers * width * context
-    weights = sum(p.numel() * p.element_size() for p in network.parameters())
-    # Gradient and the two moments of Adam; the activations of a step, about 20 numbers of width a layer.
-    state = 3 * 4 * num_learned
-    activations = 4 * tokens_a_step * width * layers * 20
-    return {
-        "learned_parameters": num_learned,
-        "flops_per_step": a_token * tokens_a_step,
-        "memory_bytes": round(weights + state + activations),
-    }
