@@ -6,6 +6,7 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
+from trainwright.foundation.checkpoints import quiet
 from trainwright.foundation.errors import UserError, did_you_mean
 from trainwright.foundation.paths import whole_folder
 
@@ -72,6 +73,7 @@ def export(model: Any, output: str | Path, *, to: str = "hf", merge: bool = Fals
             if network.causal:
                 end = found.tokenizer.end
                 theirs.generation_config.eos_token_id = [end, *sorted(found.tokenizer.stops - {end})]
-            theirs.save_pretrained(scratch)
+            with quiet():
+                theirs.save_pretrained(scratch)
         found.save_tokenizer(scratch)
     return place
