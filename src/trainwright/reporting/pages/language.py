@@ -102,6 +102,7 @@ class LanguagePage:
         baseline: what they are compared with; None without.
         remarks: what the metrics do not say of themselves.
         written: (step or "", prompt, text) of what it wrote, the last first.
+        goes_on: whether that is more of the prompt, and no text of its own.
         lead: what the samples are to be checked for.
         thinned: how many of the evaluations are shown; None where all are.
         parts: (part, samples, tokens).
@@ -120,6 +121,7 @@ class LanguagePage:
     baseline: Message | None
     remarks: Sequence[Message]
     written: Sequence[tuple[str, str, str]]
+    goes_on: bool
     lead: Message
     thinned: Message | None
     parts: Sequence[tuple[Message, str, str]]
@@ -153,6 +155,7 @@ def language_page(run: RunDocuments) -> LanguagePage | None:
         baseline=baseline_title(baseline["name"]) if baseline else None,
         remarks=language_remarks(judged, run.judged_part) if judged else [],
         written=written,
+        goes_on=data["task"] == "causal-lm",
         thinned=thinned,
         lead=both(read),
         parts=[

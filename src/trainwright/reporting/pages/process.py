@@ -51,9 +51,10 @@ def learning_page(run: RunDocuments) -> LearningPage:
     steps = run.events_of("step")
     unit = "tokens_per_second" if any("tokens_per_second" in event for event in steps) else "rows_per_second"
     rates = sorted(event[unit] for event in steps if event.get(unit))
-    if steps:
+    if steps:  # of which not each has an event
+        last = max(event["step"] for event in (*steps[-1:], *run.events_of("stop")[-1:]))
         facts += [
-            (both("steps"), count(steps[-1]["step"])),
+            (both("steps"), count(last)),
             (both("epochs"), plain(round(float(steps[-1]["epoch"]), 1))),
         ]
     if rates:
