@@ -184,6 +184,7 @@ def test_a_sharded_model_ends_as_one_process_has_it(
     assert max(held) < 0.7 * sum(held)
 
 
+@pytest.mark.slow
 def test_a_sharded_checkpoint_goes_on_with_any_number_of_processes_and_unsharded(tmp_path: Path) -> None:
     expected, _ = alone(tmp_path / "one", ema=0.9)
     folder, settings = tmp_path / "many", {"ema": 0.9}

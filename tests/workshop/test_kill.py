@@ -77,7 +77,8 @@ print(killed)
 """
 
 
-@pytest.mark.parametrize("kills", [6, pytest.param(200, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("kills", [20, 200])
 def test_a_run_that_is_killed_over_and_over_ends_with_the_same_weights(
     kills: int, rows: pl.DataFrame, quick: dict[str, Any], weights: Callable[[Any], str], tmp_path: Path
 ) -> None:

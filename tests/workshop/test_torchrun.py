@@ -46,6 +46,7 @@ def plain(quick: dict[str, Any]) -> dict[str, Any]:
     return {**quick, "model.dropout": 0.0, "inputs.size": "number", "inputs.city": "category"}
 
 
+@pytest.mark.slow
 def test_devices_is_all_that_it_takes(
     rows: pl.DataFrame, plain: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
