@@ -161,7 +161,7 @@ def test_rows_are_shared_out_once_and_evenly(rows: int, size: int) -> None:
 @pytest.mark.parametrize(
     ("size", "settings", "batch"),
     [
-        (2, {"clip": 0.1}, 16),
+        pytest.param(2, {"clip": 0.1}, 16, marks=pytest.mark.slow),
         pytest.param(3, {"accumulation": 2, "ema": 0.9}, 16, marks=pytest.mark.slow),
         (3, {"optimizer": "sgd"}, 2),  # one process has no row
     ],
@@ -202,6 +202,7 @@ def test_a_sharded_checkpoint_goes_on_with_any_number_of_processes_and_unsharded
     close(list(dict(sorted(net.state_dict().items())).values()), expected)
 
 
+@pytest.mark.slow
 def test_a_sharded_checkpoint_that_was_changed_is_passed_over(tmp_path: Path) -> None:
     expected, _ = alone(tmp_path / "one")
     folder = tmp_path / "many"
