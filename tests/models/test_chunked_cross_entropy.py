@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 import torch.nn.functional as F
-from torch.utils._python_dispatch import TorchDispatchMode
+from largest_tensor import Largest
 
 from trainwright.models.layers.chunked_cross_entropy import IGNORED, chunked_cross_entropy, rows_at_once
 
@@ -63,18 +62,6 @@ def test_what_needs_no_gradient_gets_none() -> None:
     loss.backward()
     assert weight.grad is not None
     assert not chunked_cross_entropy(torch.randn(5, 3), weight.detach(), torch.zeros(5).long()).requires_grad
-
-
-class Largest(TorchDispatchMode):
-    """Notes the largest tensor that any operator makes."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        made = out if isinstance(out, (tuple, list)) else [out]
-        self.numbers = max([self.numbers, *(part.numel() for part in made if isinstance(part, torch.Tensor))])
-        return out
 
 
 def test_the_outputs_are_never_held() -> None:

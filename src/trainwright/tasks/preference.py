@@ -21,6 +21,7 @@ from trainwright.data.token_batches import Pieces, cuts_by_budget
 from trainwright.data.token_store import Tokens
 from trainwright.foundation.random import numpy_stream
 from trainwright.models.language.base import LanguageModel
+from trainwright.models.layers.chunked_cross_entropy import rows_at_once
 from trainwright.tasks.base import Loss
 from trainwright.tasks.language import (
     LABELS,
@@ -34,8 +35,6 @@ from trainwright.tasks.language import (
 )
 
 SIZES, PLACES, REFERENCE = "sizes", "places", "reference"
-_NUMBERS = 1 << 24
-"""Logits held at a time: 64 MB in float32."""
 
 
 @dataclass(frozen=True)
@@ -160,7 +159,7 @@ class PreferenceTask(LanguageTask):
 
 def log_probabilities(model: LanguageModel, states: Tensor, labels: Tensor) -> Tensor:
     """Return the log-probability of each label, float32 [labels]; logits are made some rows at a time."""
-    rows = max(1, _NUMBERS // model.vocabulary)
+    rows = rows_at_once(model.vocabulary, states.device)
 
     def some(part: Tensor, truth: Tensor) -> Tensor:
         return -F.cross_entropy(model.logits(part).float(), truth, reduction="none")

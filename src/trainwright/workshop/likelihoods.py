@@ -27,8 +27,6 @@ Ids: TypeAlias = npt.NDArray[np.int32]
 
 _BATCH_TOKENS = {"cpu": 4_096}
 _GPU_TOKENS = 32_768
-_NUMBERS = 1 << 24
-"""Logits held at a time: 64 MB in float32."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +126,9 @@ def _told(
     """Return the log-probability of each label, and whether it is the likeliest, both [labels]."""
     import torch
 
-    size = max(1, _NUMBERS // network.vocabulary)
+    from trainwright.models.layers.chunked_cross_entropy import rows_at_once
+
+    size = rows_at_once(network.vocabulary, states.device)
     nats, likeliest = [], []
     for part, truth in zip(torch.split(states, size), torch.split(labels, size), strict=True):
         logits = network.logits(part).float()

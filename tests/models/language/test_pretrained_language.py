@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
+from largest_tensor import Largest
 
 from trainwright.data.encoded import Batch
 from trainwright.foundation.errors import RecipeError
@@ -73,18 +73,6 @@ def test_logits_are_the_checkpoints_own(kind: str) -> None:
         row = TOKENS[7:].unsqueeze(0)
         states = torch.cat([network.step(row[:, :4], cache), network.step(row[:, 4:], cache)], dim=1)
         torch.testing.assert_close(network.logits(states)[0], expected[2], atol=1e-5, rtol=1e-4)
-
-
-class Largest(TorchDispatchMode):
-    """Notes the largest tensor that any operator makes."""
-
-    numbers = 0
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        out = func(*args, **(kwargs or {}))
-        made = out if isinstance(out, (tuple, list)) else [out]
-        self.numbers = max([self.numbers, *(part.numel() for part in made if isinstance(part, torch.Tensor))])
-        return out
 
 
 def test_capped_logits_are_made_a_few_rows_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from trainwright.foundation.registry import Registry
-from trainwright.models.layers.chunked_cross_entropy import capped
+from trainwright.models.layers.chunked_cross_entropy import capped, rows_at_once
 from trainwright.models.layers.packing import Packing, attend
 
 
@@ -31,8 +31,6 @@ class LanguageOptions(BaseModel):
 
 DEPTHS = {"tiny": 4, "small": 6, "base": 12, "large": 24}
 HEAD_WIDTH = 64
-_NUMBERS = 1 << 24
-"""Logits held at a time: 64 MB in float32."""
 
 
 class ScaledOptions(LanguageOptions):
@@ -168,9 +166,11 @@ class LanguageModel(nn.Module, ABC):
     def at_once(self, tokens: int) -> int:
         """Return how many of so many tokens are read at a time where nothing is learned.
 
-        That is all of them, or as many as 64 MB of logits are of, where states are logits already.
+        That is all of them, or where states are logits already, as many as are held together.
         """
-        return tokens if self.output() is not None else max(1, min(tokens, _NUMBERS // self.vocabulary))
+        if self.output() is not None:
+            return tokens
+        return min(tokens, rows_at_once(self.vocabulary, next(self.parameters()).device))
 
     def states_of_pairs(self, before: Sequence[Tensor], behind: Sequence[Tensor]) -> Tensor:
         """Return the states at which targets are told, pair after pair, [tokens of behind, width].
