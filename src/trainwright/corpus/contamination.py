@@ -20,6 +20,8 @@ from trainwright.corpus.tokens import Hashes, Places, Tokens, tokens_of
 
 _TABLE_BITS = 22
 _BATCH_BYTES = 1 << 20
+_FEW = 1 << 20
+"""Hashes that are not worth to be sorted alone."""
 MOST_SETS = 250
 
 
@@ -159,7 +161,7 @@ class _Different:
     def add(self, hashes: Hashes) -> None:
         self._new.append(hashes)
         self._num_new += len(hashes)
-        if self._num_new > max(len(self._sorted), _BATCH_BYTES):
+        if self._num_new > max(len(self._sorted), _FEW):
             self.all()
 
     def all(self) -> Hashes:
